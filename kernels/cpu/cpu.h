@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Private to kernels/: what the CPU backends share.  A backend is a table of
+ * plain loops (ref.inc, compiled for float and for double), of which each
+ * better instruction set overrides the operations that it improves.
+ */
+#ifndef FTK_CPU_CPU_H
+#define FTK_CPU_CPU_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "kernels/ftk.h"
+
+/* struct ftk comes first, so that a pointer to it is one to the whole. */
+struct cpu {
+	struct ftk ftk;
+	struct ftk_threads t;
+};
+
+/* data is [n, k], REAL, and perhaps unaligned where it is borrowed. */
+struct ftk_weight {
+	const void *data;
+	size_t n, k;
+	unsigned use;
+	int borrowed;
+};
+
+/* From plainest to best; a test walks FT_ISA through their names. */
+struct ftk *ftk_cpu_open(const struct ftk_threads *t, const char **why);
+struct ftk *ftk_ref64_open(const struct ftk_threads *t, const char **why);
+
+void ftk_init_scalar(struct ftk *k);
+void ftk_init_ref64(struct ftk *k);
+void ftk_init_avx2(struct ftk *k);
+void ftk_init_avx512(struct ftk *k);
+
+/* --- work in pieces ------------------------------------------------------ */
+
+typedef void cpu_fn(void *arg, size_t piece, int worker);
+
+/* Indexes 0..n-1, cut into pieces of step. */
+struct cpu_job {
+	struct ftk *k;
+	const void *a; /* the operation's argument */
+	size_t n, step;
+};
+
+static inline int cpu_threads(const struct ftk *k)
+{
+	const struct cpu *c = (const struct cpu *)k;
+
+	return c->t.run && c->t.nthreads > 1 ? c->t.nthreads : 1;
+}
+
+static inline void cpu_run(struct ftk *k, cpu_fn *fn, void *arg, size_t n)
+{
+	const struct cpu *c = (const struct cpu *)k;
+
+	if (n > 1 && cpu_threads(k) > 1) {
+		c->t.run(c->t.pool, fn, arg, n);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		fn(arg, i, 0);
+}
+
+static inline void cpu_for(struct ftk *k, cpu_fn *fn, const void *a, size_t n,
+			   size_t step)
+{
+	struct cpu_job j = {k, a, n, step};
+
+	cpu_run(k, fn, &j, (n + step - 1) / step);
+}
+
+static inline size_t cpu_begin(const struct cpu_job *j, size_t piece)
+{
+	return piece * j->step;
+}
+
+static inline size_t cpu_end(const struct cpu_job *j, size_t piece)
+{
+	size_t left = j->n - piece * j->step;
+
+	return piece * j->step + (left < j->step ? left : j->step);
+}
+
+/* How many units of so much work (in cheap operations) make a piece that is
+   worth handing to another thread. */
+static inline size_t cpu_step(size_t work)
+{
+	return work >= 16384 ? 1 : 16384 / (work ? work : 1);
+}
+
+/* Scratch memory is carved in pieces of whole cache lines. */
+static inline size_t cpu_pad(size_t nbytes)
+{
+	return (nbytes + 63) & ~(size_t)63;
+}
+
+/* --- attention ----------------------------------------------------------- */
+
+/* The first of a query's keys (prefix, then own, counted together) that its
+   window shows; at is the query's own place among them. */
+static inline size_t cpu_window(size_t at, int window)
+{
+	size_t w = window > 0 ? (size_t)window : at + 1;
+
+	return at + 1 > w ? at + 1 - w : 0;
+}
+
+#endif

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT */
+#include "kernels/cpu/cpu.h"
+
+void ftk_init_avx2(struct ftk *k)
+{
+	(void)k;
+}

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+/* The plain loops in float: instruction set "scalar", which all CPUs have. */
+#define R float
+#include "kernels/cpu/ref.inc"
+
+void ftk_init_scalar(struct ftk *k)
+{
+	init(k);
+}

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+#include "libcommon/io/input.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#include "libcommon/base/mem.h"
+
+enum { BUFFER = 1 << 17, WINDOW_LOG = 27 };
+
+struct ft_input {
+	int fd;     /* -1 when over memory */
+	char *name; /* owned */
+	ZSTD_DStream *zstd;
+	bool started;  /* the magic number has been looked for */
+	bool in_frame; /* zstd: a frame is open */
+	bool eof, failed;
+	size_t at, end; /* unread bytes of from */
+	const unsigned char *from;
+	unsigned char *buf; /* owned; NULL when over memory */
+};
+
+static struct ft_input *new_input(const char *name)
+{
+	struct ft_input *in = ft_xcalloc(1, sizeof(*in));
+
+	in->fd = -1;
+	in->name = ft_xstrdup(name);
+	return in;
+}
+
+int ft_input_open(struct ft_input **out, const char *path, struct ft_err *err)
+{
+	bool std = !path || strcmp(path, "-") == 0;
+	int fd = STDIN_FILENO;
+	struct ft_input *in;
+
+	*out = NULL;
+	if (!std)
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0)
+		return ft_err_sys(err, "cannot open '%s'", path);
+	in = new_input(std ? "-" : path);
+	in->fd = fd;
+	in->buf = ft_xmalloc(BUFFER);
+	in->from = in->buf;
+	*out = in;
+	return 0;
+}
+
+int ft_input_mem(struct ft_input **out, const void *p, size_t n,
+		 struct ft_err *err)
+{
+	struct ft_input *in = new_input("memory");
+
+	(void)err;
+	in->from = p;
+	in->end = n;
+	in->eof = true;
+	*out = in;
+	return 0;
+}
+
+void ft_input_close(struct ft_input *in)
+{
+	if (!in)
+		return;
+	if (in->fd > STDERR_FILENO)
+		close(in->fd);
+	ZSTD_freeDStream(in->zstd);
+	free(in->buf);
+	free(in->name);
+	free(in);
+}
+
+const char *ft_input_name(const struct ft_input *in)
+{
+	return in->name;
+}
+
+static int fail(struct ft_input *in, struct ft_err *err)
+{
+	in->failed = true;
+	return ft_err_at(err, in->name, 0);
+}
+
+/* Up to n bytes as they come; 0 at the end. */
+static ssize_t read_some(struct ft_input *in, void *p, size_t n,
+			 struct ft_err *err)
+{
+	ssize_t r;
+
+	if (in->eof)
+		return 0;
+	do
+		r = read(in->fd, p, n);
+	while (r < 0 && errno == EINTR);
+	if (r < 0) {
+		ft_err_sys(err, "cannot read");
+		return fail(in, err);
+	}
+	in->eof = r == 0;
+	return r;
+}
+
+/* Have bytes in the buffer, unless at the end. */
+static int refill(struct ft_input *in, struct ft_err *err)
+{
+	ssize_t r;
+
+	if (in->at < in->end || in->eof)
+		return 0;
+	r = read_some(in, in->buf, BUFFER, err);
+	if (r < 0)
+		return -1;
+	in->at = 0;
+	in->end = (size_t)r;
+	return 0;
+}
+
+static uint32_t le32(const unsigned char *p)
+{
+	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
+	       (uint32_t)p[3] << 24;
+}
+
+/* Only as many bytes as it takes: a pipe may hold back the fourth. */
+static int look_for_magic(struct ft_input *in, struct ft_err *err)
+{
+	static const unsigned char magic[4] = {0x28, 0xB5, 0x2F, 0xFD};
+	uint32_t m = 0;
+
+	in->started = true;
+	while (in->end < 4 && !in->eof &&
+	       memcmp(in->from, magic, in->end) == 0) {
+		ssize_t r =
+			read_some(in, in->buf + in->end, BUFFER - in->end, err);
+
+		if (r < 0)
+			return -1;
+		in->end += (size_t)r;
+	}
+	if (in->end >= 4)
+		m = le32(in->from);
+	if (m != ZSTD_MAGICNUMBER)
+		return 0;
+	in->zstd = ZSTD_createDStream();
+	if (!in->zstd || ZSTD_isError(ZSTD_DCtx_setParameter(
+				 in->zstd, ZSTD_d_windowLogMax, WINDOW_LOG))) {
+		ft_err_set(err, FT_EXIT_SYS, "cannot start zstd decompression");
+		return fail(in, err);
+	}
+	return 0;
+}
+
+/* A frame may end without giving a byte, so go on until there is one. */
+static ssize_t read_zstd(struct ft_input *in, void *p, size_t n,
+			 struct ft_err *err)
+{
+	ZSTD_outBuffer to = {p, n, 0};
+
+	while (to.pos == 0) {
+		ZSTD_inBuffer from;
+		size_t r;
+
+		if (refill(in, err))
+			return -1;
+		from = (ZSTD_inBuffer){in->from, in->end, in->at};
+		if (in->at == in->end && !in->in_frame)
+			return 0;
+		r = ZSTD_decompressStream(in->zstd, &to, &from);
+		if (ZSTD_isError(r)) {
+			ft_err_set(err, FT_EXIT_DATA, "bad zstd data: %s",
+				   ZSTD_getErrorName(r));
+			return fail(in, err);
+		}
+		if (from.pos == in->end && in->eof && r && !to.pos) {
+			ft_err_set(err, FT_EXIT_DATA, "truncated zstd data");
+			return fail(in, err);
+		}
+		in->at = from.pos;
+		in->in_frame = r != 0;
+	}
+	return (ssize_t)to.pos;
+}
+
+ssize_t ft_input_read(struct ft_input *in, void *p, size_t n,
+		      struct ft_err *err)
+{
+	size_t k;
+
+	if (in->failed) {
+		ft_err_set(err, FT_EXIT_SYS, "read after an error");
+		return fail(in, err);
+	}
+	if (!in->started && look_for_magic(in, err))
+		return -1;
+	if (!n)
+		return 0;
+	if (n > SSIZE_MAX)
+		n = SSIZE_MAX;
+	if (in->zstd)
+		return read_zstd(in, p, n, err);
+	if (in->at == in->end && n >= BUFFER)
+		return read_some(in, p, n, err);
+	if (refill(in, err))
+		return -1;
+	k = in->end - in->at < n ? in->end - in->at : n;
+	if (k)
+		memcpy(p, in->from + in->at, k);
+	in->at += k;
+	return (ssize_t)k;
+}
+
+int ft_input_exact(struct ft_input *in, void *p, size_t n, struct ft_err *err)
+{
+	size_t done = 0;
+
+	while (done < n) {
+		ssize_t r = ft_input_read(in, (char *)p + done, n - done, err);
+
+		if (r < 0)
+			return -1;
+		if (r == 0 && done == 0)
+			return 0;
+		if (r == 0) {
+			ft_err_set(err, FT_EXIT_DATA,
+				   "truncated: %zu of %zu bytes", done, n);
+			return fail(in, err);
+		}
+		done += (size_t)r;
+	}
+	return 1;
+}
+
+char *ft_read_file(const char *path, size_t max, size_t *n, struct ft_err *err)
+{
+	struct ft_input *in;
+	char *s = NULL;
+	size_t len = 0, cap = 0;
+	ssize_t r;
+
+	if (ft_input_open(&in, path, err))
+		return NULL;
+	do {
+		FT_GROW(s, len, cap, 4096);
+		r = ft_input_read(in, s + len, cap - len - 1, err);
+		len += r > 0 ? (size_t)r : 0;
+		if (len > max) {
+			ft_err_set(err, FT_EXIT_DATA, "larger than %zu bytes",
+				   max);
+			r = fail(in, err);
+		}
+	} while (r > 0);
+	ft_input_close(in);
+	if (r < 0) {
+		free(s);
+		return NULL;
+	}
+	s[len] = 0;
+	if (n)
+		*n = len;
+	return s;
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+#include "libcommon/nn/block.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libcommon/base/mem.h"
+
+size_t ft_block_add(struct ft_block *b, const char *name, size_t n, size_t k,
+		    bool decay)
+{
+	struct ft_param *t;
+
+	FT_GROW(b->t, b->nt, b->cap, 1);
+	t = &b->t[b->nt++];
+	*t = (struct ft_param){
+		.off = b->n, .n = k ? n * k : n, .decay = decay};
+	snprintf(t->name, sizeof(t->name), "%s", name);
+	t->shape[0] = n;
+	t->shape[1] = k;
+	t->ndim = k ? 2 : 1;
+	b->n += t->n;
+	return t->off;
+}
+
+int ft_block_alloc(struct ft_block *b, struct ftk *k, struct ft_err *err)
+{
+	b->k = k;
+	b->p = k->alloc(k, b->n * k->real_size);
+	if (!b->p)
+		return ft_err_set(err, FT_EXIT_SYS,
+				  "no memory for %zu parameters", b->n);
+	k->zero(k, b->p, b->n * k->real_size);
+	return 0;
+}
+
+int ft_block_grad(struct ft_block *b, struct ft_err *err)
+{
+	if (b->g)
+		return 0;
+	b->g = b->k->alloc(b->k, b->n * b->k->real_size);
+	if (!b->g)
+		return ft_err_set(err, FT_EXIT_SYS,
+				  "no memory for %zu gradients", b->n);
+	b->k->zero(b->k, b->g, b->n * b->k->real_size);
+	return 0;
+}
+
+void ft_block_release(struct ft_block *b)
+{
+	if (b->p)
+		b->k->free(b->k, b->p);
+	if (b->g)
+		b->k->free(b->k, b->g);
+	free(b->t);
+	*b = (struct ft_block){0};
+}
+
+void *ft_block_at(const struct ft_block *b, const void *base, size_t off)
+{
+	return (char *)base + off * b->k->real_size;
+}
+
+/* Host copies of every tensor of one array, as dtype, in host (owned by the
+   caller); fills t. */
+static void *to_host(const struct ft_block *b, const void *base,
+		     enum ft_dtype dtype)
+{
+	float *f = ft_xmalloc(b->n * sizeof(float));
+	uint16_t *h = (uint16_t *)f;
+
+	b->k->get_real(b->k, f, base, b->n);
+	b->k->sync(b->k);
+	if (dtype == FT_BF16) {
+		for (size_t i = 0; i < b->n; i++)
+			h[i] = ft_bf16(f[i]);
+	}
+	return f;
+}
+
+int ft_block_save2(const struct ft_block *b, const void *const *base,
+		   const char *const *prefix, int nbase, const char *path,
+		   enum ft_dtype dtype, struct ft_err *err)
+{
+	static const struct ft_meta meta[] = {{"format", "pt"}};
+	size_t n = b->nt * (size_t)nbase, es = ft_dtype_size(dtype);
+	struct ft_tensor *t = ft_xcalloc(n, sizeof(*t));
+	char **names = ft_xcalloc(n, sizeof(*names));
+	void **host = ft_xcalloc((size_t)nbase, sizeof(*host));
+	int rc;
+
+	for (int j = 0; j < nbase; j++) {
+		host[j] = to_host(b, base[j], dtype);
+		for (size_t i = 0; i < b->nt; i++) {
+			const struct ft_param *p = &b->t[i];
+			size_t at = (size_t)j * b->nt + i;
+			size_t len = strlen(prefix[j]) + sizeof(p->name);
+
+			names[at] = ft_xmalloc(len);
+			snprintf(names[at], len, "%s%s", prefix[j], p->name);
+			t[at] = (struct ft_tensor){
+				.name = names[at], .dtype = dtype,
+				.ndim = p->ndim, .numel = p->n,
+				.shape = {p->shape[0], p->shape[1]},
+				.nbytes = p->n * es,
+				.data = (char *)host[j] + p->off * es};
+		}
+	}
+	rc = ft_st_write(path, t, n, meta, 1, err);
+	for (size_t i = 0; i < n; i++)
+		free(names[i]);
+	for (int j = 0; j < nbase; j++)
+		free(host[j]);
+	free(host);
+	free(names);
+	free(t);
+	return rc;
+}
+
+int ft_block_save(const struct ft_block *b, const void *base,
+		  const char *path, enum ft_dtype dtype, struct ft_err *err)
+{
+	const char *none = "";
+
+	return ft_block_save2(b, &base, &none, 1, path, dtype, err);
+}
+
+static int load_one(struct ft_block *b, void *base, const struct ft_param *p,
+		    const struct ft_tensor *t, struct ft_err *err)
+{
+	float *f;
+
+	if (t->ndim != p->ndim || t->shape[0] != p->shape[0] ||
+	    (p->ndim == 2 && t->shape[1] != p->shape[1]))
+		return ft_err_set(err, FT_EXIT_DATA,
+				  "tensor '%.150s' has another shape than the model wants",
+				  t->name);
+	f = ft_xmalloc(p->n * sizeof(float));
+	if (ft_to_f32(f, t->data, t->dtype, p->n) < 0) {
+		free(f);
+		return ft_err_set(err, FT_EXIT_DATA,
+				  "tensor '%.150s' is of type %s", t->name,
+				  ft_dtype_name(t->dtype));
+	}
+	b->k->put_real(b->k, ft_block_at(b, base, p->off), f, p->n);
+	b->k->sync(b->k);
+	free(f);
+	return 0;
+}
+
+int ft_block_load(struct ft_block *b, void *base, const struct ft_st *st,
+		  const char *prefix, struct ft_err *err)
+{
+	char name[FT_NAME_MAX + 32];
+	size_t found = 0, np = strlen(prefix);
+
+	for (size_t i = 0; i < b->nt; i++) {
+		const struct ft_tensor *t;
+
+		snprintf(name, sizeof(name), "%s%s", prefix, b->t[i].name);
+		t = ft_st_find(st, name);
+		if (!t)
+			return ft_err_set(err, FT_EXIT_DATA,
+					  "tensor '%.200s' is missing", name);
+		if (load_one(b, base, &b->t[i], t, err) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < st->n; i++)
+		found += !strncmp(st->t[i].name, prefix, np);
+	if (found == b->nt)
+		return 0;
+	for (size_t i = 0; i < st->n; i++) {
+		size_t j;
+
+		if (strncmp(st->t[i].name, prefix, np))
+			continue;
+		for (j = 0; j < b->nt; j++) {
+			if (!strcmp(st->t[i].name + np, b->t[j].name))
+				break;
+		}
+		if (j == b->nt)
+			return ft_err_set(err, FT_EXIT_DATA,
+					  "surplus tensor '%.150s'",
+					  st->t[i].name);
+	}
+	return 0;
+}

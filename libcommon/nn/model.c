@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: MIT */
+/* Opening a model: its weights from a directory, its table of parameters. */
+#include "libcommon/nn/model_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libcommon/base/mem.h"
+
+static size_t slots(const struct ft_config *c)
+{
+	return FT_FIRST_LAYER_SLOT + c->layers * FT_NSLOT;
+}
+
+/* Walk all weights of a model in their order on disk. */
+struct walk {
+	enum ft_slot s;
+	size_t layer;
+	size_t n, k;
+	bool bias;
+	char name[FT_NAME_MAX];
+};
+
+static void walk_set(struct walk *w, const struct ft_config *c, int s,
+		     size_t layer)
+{
+	w->s = (enum ft_slot)s;
+	w->layer = layer;
+	ft_config_shape(c, w->s, &w->n, &w->k);
+	w->bias = ft_config_bias(c, w->s);
+	ft_config_name(c, w->s, layer, w->name, sizeof(w->name));
+}
+
+/* i counts slots of the flat table; false where there is no such weight. */
+static bool walk_at(struct walk *w, const struct ft_config *c, size_t i)
+{
+	if (i < FT_FIRST_LAYER_SLOT) {
+		walk_set(w, c, (int)i, 0);
+		return !(w->s == FT_HEAD && c->tied);
+	}
+	i -= FT_FIRST_LAYER_SLOT;
+	if (i % FT_NSLOT < FT_FIRST_LAYER_SLOT)
+		return false;
+	walk_set(w, c, (int)(i % FT_NSLOT), i / FT_NSLOT);
+	return c->arch->names[w->s] != NULL;
+}
+
+static const struct ft_tensor *want(struct ft_model *m, const struct walk *w,
+				    const char *what, struct ft_err *err)
+{
+	char name[FT_NAME_MAX + 16];
+	const struct ft_tensor *t;
+	bool vec = w->k == 0 || !strcmp(what, "bias");
+
+	snprintf(name, sizeof(name), "%s.%s", w->name, what);
+	t = ft_st_find(&m->st, name);
+	if (!t) {
+		ft_err_set(err, FT_EXIT_DATA, "tensor '%s' is missing", name);
+		return NULL;
+	}
+	if (t->ndim != (vec ? 1 : 2) || t->shape[0] != w->n ||
+	    (!vec && t->shape[1] != w->k)) {
+		ft_err_set(err, FT_EXIT_DATA,
+			   "tensor '%s' is not of the shape that config.json says, [%zu%s%.0zu]",
+			   name, w->n, vec ? "" : ", ", vec ? 0 : w->k);
+		return NULL;
+	}
+	if (t->dtype != FT_F32 && t->dtype != FT_BF16 && t->dtype != FT_F16) {
+		ft_err_set(err, FT_EXIT_DATA,
+			   "tensor '%s' is of type %s, which is not supported",
+			   name, ft_dtype_name(t->dtype));
+		return NULL;
+	}
+	return t;
+}
+
+static void *own(struct ft_model *m, size_t nbytes, struct ft_err *err)
+{
+	void *p = m->k->alloc(m->k, nbytes ? nbytes : 1);
+
+	if (!p) {
+		ft_err_set(err, FT_EXIT_SYS, "no memory for weights");
+		return NULL;
+	}
+	FT_GROW(m->owned, m->nowned, m->capowned, 1);
+	m->owned[m->nowned++] = p;
+	m->weight_bytes += nbytes;
+	return p;
+}
+
+/* A vector as REAL: a norm's weight or a bias. */
+static int load_vec(struct ft_model *m, const struct ft_tensor *t, void *dst,
+		    struct ft_err *err)
+{
+	float *f = ft_xmalloc(t->numel * sizeof(float));
+	int rc = ft_to_f32(f, t->data, t->dtype, t->numel);
+
+	if (rc < 0)
+		ft_err_set(err, FT_EXIT_DATA, "tensor '%.150s' is of type %s",
+			   t->name, ft_dtype_name(t->dtype));
+	else
+		m->k->put_real(m->k, dst, f, t->numel);
+	m->k->sync(m->k);
+	free(f);
+	return rc;
+}
+
+static unsigned use_of(const struct ft_model *m, enum ft_slot s)
+{
+	if (s == FT_EMBED)
+		return FTK_W_ROWS | (m->cfg.tied ? FTK_W_FORWARD | FTK_W_BACKWARD : 0);
+	return FTK_W_FORWARD | FTK_W_BACKWARD;
+}
+
+static int make_handle(struct ft_model *m, struct ft_weight *w,
+		       const struct ftk_matrix *mat, struct ft_err *err)
+{
+	size_t nbytes = m->k->weight_bytes(m->k, mat);
+	void *mem;
+
+	if (nbytes == SIZE_MAX)
+		return ft_err_set(err, FT_EXIT_DATA,
+				  "weights of this type are not supported by backend %s",
+				  m->k->name);
+	mem = own(m, nbytes, err);
+	if (!mem)
+		return -1;
+	w->w = m->k->weight_make(m->k, mem, mat);
+	return 0;
+}
+
+static int load_frozen(struct ft_model *m, const struct walk *k,
+		       struct ft_weight *w, struct ft_err *err)
+{
+	const struct ft_tensor *t = want(m, k, "weight", err);
+	struct ftk_matrix mat = {.n = k->n, .k = k->k, .use = use_of(m, k->s)};
+
+	if (!t)
+		return -1;
+	if (k->k) {
+		mat.data = t->data;
+		mat.type = t->dtype == FT_F32	 ? FTK_F32
+			   : t->dtype == FT_BF16 ? FTK_BF16
+						 : FTK_F16;
+		if (make_handle(m, w, &mat, err) < 0)
+			return -1;
+		if (!k->bias)
+			return 0;
+		t = want(m, k, "bias", err);
+		if (!t)
+			return -1;
+	}
+	w->vec = own(m, k->n * m->k->real_size, err);
+	return w->vec ? load_vec(m, t, w->vec, err) : -1;
+}
+
+/* Trained weights live in the block; handles borrow its memory. */
+static int load_trained(struct ft_model *m, const struct walk *k,
+			struct ft_weight *w, struct ft_err *err)
+{
+	void *p = ft_block_at(&m->block, m->block.p, w->off_w);
+	struct ftk_matrix mat = {.type = m->k->real, .data = p, .n = k->n,
+				 .k = k->k,
+				 .use = use_of(m, k->s) | FTK_W_TRAINED};
+
+	if (k->k && make_handle(m, w, &mat, err) < 0)
+		return -1;
+	if (!k->k || k->bias)
+		w->vec = ft_block_at(&m->block, m->block.p, w->off_vec);
+	return 0;
+}
+
+static void add_params(struct ft_model *m)
+{
+	char name[FT_NAME_MAX + 16];
+	struct walk k;
+
+	for (size_t i = 0; i < slots(&m->cfg); i++) {
+		struct ft_weight *w = &m->w[i];
+
+		if (!walk_at(&k, &m->cfg, i))
+			continue;
+		snprintf(name, sizeof(name), "%s.weight", k.name);
+		w->off_w = w->off_vec =
+			ft_block_add(&m->block, name, k.n, k.k, k.k != 0);
+		if (!k.bias)
+			continue;
+		snprintf(name, sizeof(name), "%s.bias", k.name);
+		w->off_vec = ft_block_add(&m->block, name, k.n, 0, false);
+	}
+}
+
+/* Tensors that published checkpoints carry and no forward reads. */
+static bool ignored(const struct ft_model *m, const char *name)
+{
+	const char *end = strrchr(name, '.');
+
+	if (m->cfg.tied && !strcmp(name, "lm_head.weight"))
+		return true;
+	return end && !strcmp(end, ".inv_freq");
+}
+
+static int check_surplus(struct ft_model *m, struct ft_err *err)
+{
+	size_t want_n = 0, seen = 0;
+	struct walk k;
+
+	for (size_t i = 0; i < slots(&m->cfg); i++) {
+		if (walk_at(&k, &m->cfg, i))
+			want_n += k.bias ? 2 : 1;
+	}
+	for (size_t i = 0; i < m->st.n; i++)
+		seen += !ignored(m, m->st.t[i].name);
+	if (seen == want_n)
+		return 0;
+	for (size_t i = 0; i < m->st.n; i++) {
+		const char *name = m->st.t[i].name;
+		bool known = ignored(m, name);
+
+		for (size_t j = 0; j < slots(&m->cfg) && !known; j++) {
+			size_t n;
+
+			if (!walk_at(&k, &m->cfg, j))
+				continue;
+			n = strlen(k.name);
+			known = !strncmp(name, k.name, n) &&
+				(!strcmp(name + n, ".weight") ||
+				 (k.bias && !strcmp(name + n, ".bias")));
+		}
+		if (!known)
+			return ft_err_set(err, FT_EXIT_DATA,
+					  "tensor '%.150s' is not part of a %s model with this config.json",
+					  name, m->cfg.arch->type);
+	}
+	return 0;
+}
+
+static int load_weights(struct ft_model *m, struct ft_err *err)
+{
+	struct walk k;
+
+	if (m->full) {
+		add_params(m);
+		if (ft_block_alloc(&m->block, m->k, err) < 0)
+			return -1;
+		for (size_t i = 0; i < slots(&m->cfg); i++) {
+			if (!walk_at(&k, &m->cfg, i))
+				continue;
+			if (!want(m, &k, "weight", err) ||
+			    (k.bias && !want(m, &k, "bias", err)))
+				return -1;
+		}
+		for (size_t i = 0; i < m->block.nt; i++) {
+			const struct ft_param *p = &m->block.t[i];
+			const struct ft_tensor *t = ft_st_find(&m->st, p->name);
+
+			if (load_vec(m, t, ft_block_at(&m->block, m->block.p, p->off), err) < 0)
+				return -1;
+		}
+	}
+	for (size_t i = 0; i < slots(&m->cfg); i++) {
+		if (walk_at(&k, &m->cfg, i) &&
+		    (m->full ? load_trained : load_frozen)(m, &k, &m->w[i], err) < 0)
+			return -1;
+	}
+	if (m->cfg.tied)
+		m->w[FT_HEAD] = m->w[FT_EMBED];
+	return 0;
+}
+
+int ft_model_open(struct ft_model **out, struct ftk *k, const char *dir,
+		  bool full, struct ft_err *err)
+{
+	struct ft_model *m = ft_xcalloc(1, sizeof(*m));
+
+	m->k = k;
+	m->full = full;
+	if (ft_config_load(&m->cfg, dir, err) < 0)
+		goto fail;
+	m->w = ft_xcalloc(slots(&m->cfg), sizeof(*m->w));
+	m->act = ft_xcalloc(m->cfg.layers, sizeof(*m->act));
+	if (ft_st_open_dir(&m->st, dir, err) < 0)
+		goto fail;
+	if (check_surplus(m, err) < 0 || load_weights(m, err) < 0) {
+		ft_err_at(err, dir, 0);
+		goto fail;
+	}
+	*out = m;
+	return 0;
+fail:
+	ft_model_close(m);
+	return -1;
+}
+
+void ft_model_close(struct ft_model *m)
+{
+	if (!m)
+		return;
+	for (size_t i = 0; i < m->nowned; i++)
+		m->k->free(m->k, m->owned[i]);
+	if (m->mem)
+		m->k->free(m->k, m->mem);
+	ft_block_release(&m->block);
+	ft_st_release(&m->st);
+	free(m->owned);
+	free(m->w);
+	free(m->act);
+	free(m);
+}
+
+const struct ft_config *ft_model_config(const struct ft_model *m)
+{
+	return &m->cfg;
+}
+
+struct ftk *ft_model_backend(const struct ft_model *m)
+{
+	return m->k;
+}
+
+struct ft_block *ft_model_block(struct ft_model *m)
+{
+	return m->full ? &m->block : NULL;
+}
+
+const struct ft_st *ft_model_file(const struct ft_model *m)
+{
+	return &m->st;
+}
+
+size_t ft_model_bytes(const struct ft_model *m)
+{
+	return m->weight_bytes + m->mem_bytes +
+	       m->block.n * m->k->real_size * (m->block.g ? 2 : 1);
+}
+
+void ft_model_sync(struct ft_model *m)
+{
+	for (size_t i = 0; m->full && i < slots(&m->cfg); i++) {
+		if (m->w[i].w && !(i == FT_HEAD && m->cfg.tied))
+			m->k->weight_sync(m->k, m->w[i].w);
+	}
+}
+
+void ft_model_rows(struct ft_model *m, enum ft_slot s, size_t layer, size_t r0,
+		   size_t n, const struct ft_adapter *a, float *out)
+{
+	m->k->weight_get(m->k, ft_weight_at(m, s, layer)->w, r0, n, out);
+	if (a)
+		ft_adapter_merge(a, s, layer, r0, n, out);
+}
+
+int ft_model_vector(struct ft_model *m, enum ft_slot s, size_t layer,
+		    float *out)
+{
+	const struct ft_weight *w = ft_weight_at(m, s, layer);
+	size_t n, k;
+
+	if (!w->vec)
+		return 0;
+	ft_config_shape(&m->cfg, s, &n, &k);
+	m->k->get_real(m->k, out, w->vec, n);
+	m->k->sync(m->k);
+	return 1;
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/* Private to libcommon/nn: what is inside a model. */
+#ifndef FT_NN_MODEL_PRIV_H
+#define FT_NN_MODEL_PRIV_H
+
+#include <math.h>
+
+#include "libcommon/nn/model.h"
+
+/* A weight of the model: a matrix behind a handle, or a norm's vector. */
+struct ft_weight {
+	struct ftk_weight *w;
+	void *vec;            /* REAL: bias of a matrix, or the norm's weight */
+	size_t off_w, off_vec; /* in the block, when trained */
+};
+
+/* What one layer leaves behind for the backward; without save all layers
+   share one. */
+struct ft_layer_acts {
+	void *xa, *xm;       /* ACT [t, c]: its input, and after attention */
+	void *stat1, *stat2; /* REAL [t, 2] */
+	void *n1, *n2;       /* ACT [t, c] normalised */
+	void *q, *k, *v, *o; /* ACT */
+	void *lse;           /* REAL [t, hq] */
+	void *gate, *up, *h; /* ACT [t, inter] */
+	void *u[FT_NSLOT];   /* ACT [t, r] of the adapter */
+};
+
+struct ft_model {
+	struct ft_config cfg;
+	struct ftk *k;
+	struct ft_st st;
+	bool full;
+	struct ft_block block;
+	struct ft_weight *w; /* [FT_FIRST_LAYER_SLOT + layers * FT_NSLOT] */
+	void **owned;        /* backend allocations of weights */
+	size_t nowned, capowned;
+	size_t weight_bytes;
+
+	size_t t;              /* tokens of the pass under way */
+	struct ft_reserve cap; /* what the buffers below hold */
+	size_t chunk;          /* rows of logits at a time */
+	void *mem;             /* all of the buffers, one allocation */
+	size_t mem_bytes;
+	struct ft_layer_acts *act; /* [layers] */
+	void *x_final, *stat_final, *n_final, *tmp; /* [t, c] */
+	void *table;                                /* REAL [positions, d] */
+	int32_t *ids, *pos, *src, *target, *place;
+	uint64_t *key;
+	struct ftk_segment *seg;
+	void *hrow, *logits, *dhrow, *coef, *logp, *lse, *entropy;
+	uint8_t *hit;
+	/* backward */
+	void *dx, *dn, *dq, *dk, *dv, *dao, *dh;
+	void *ws;
+};
+
+static inline struct ft_weight *ft_weight_at(const struct ft_model *m,
+					     enum ft_slot s, size_t layer)
+{
+	if (s < FT_FIRST_LAYER_SLOT)
+		return &m->w[s];
+	return &m->w[FT_FIRST_LAYER_SLOT + layer * FT_NSLOT + (size_t)s];
+}
+
+/* 1/sqrt(d), the scale of attention scores. */
+static inline float ft_attn_scale(const struct ft_config *c)
+{
+	return (float)(1 / sqrt((double)c->head_dim));
+}
+
+static inline void *ft_block_grad_at(const struct ft_model *m, size_t off)
+{
+	return m->full ? ft_block_at(&m->block, m->block.g, off) : NULL;
+}
+
+/* The adapter's module at a place, or NULL. */
+static inline const struct ft_lora_mod *ft_lora_at(const struct ft_adapter *a,
+						   enum ft_slot s, size_t layer)
+{
+	int32_t i;
+
+	if (!a || s < FT_FIRST_LAYER_SLOT)
+		return NULL;
+	i = a->at[layer * FT_NSLOT + (size_t)s];
+	return i < 0 ? NULL : &a->mod[i];
+}
+
+static inline struct ftk_dropout ft_drop(const struct ft_model *m,
+					 const struct ft_run *run,
+					 enum ft_slot s, size_t layer)
+{
+	return (struct ftk_dropout){
+		.p = run->dropout, .key = run->dropout_key, .token = m->key,
+		.salt = (uint32_t)(layer * FT_NSLOT + (size_t)s)};
+}
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+#include "libcommon/nn/open.h"
+
+#include <stdlib.h>
+
+#include "libcommon/base/mem.h"
+
+static void run(void *pool, void (*fn)(void *arg, size_t piece, int worker),
+		void *arg, size_t n)
+{
+	ft_pool_run(pool, fn, arg, n);
+}
+
+int ft_compute_open(struct ft_loaded *l, const struct ft_compute *c,
+		    struct ft_err *err)
+{
+	struct ftk_threads t;
+	const char *why = "";
+
+	*l = (struct ft_loaded){0};
+	if (c->dtype == FT_DTYPE_BFLOAT16)
+		return ft_err_set(err, FT_EXIT_USAGE,
+				  "--dtype bfloat16 is not supported by this build; use float32");
+	if (c->in_4bit)
+		return ft_err_set(err, FT_EXIT_USAGE,
+				  "--load-in-4bit is not supported by this build");
+	l->pool = ft_pool_new((int)c->threads);
+	t = (struct ftk_threads){.nthreads = ft_pool_threads(l->pool),
+				 .run = run, .pool = l->pool};
+	l->k = ftk_open("cpu", &t, &why);
+	if (!l->k)
+		return ft_err_set(err, FT_EXIT_SYS, "no backend: %s", why);
+	return 0;
+}
+
+int ft_load(struct ft_loaded *l, const struct ft_compute *c, const char *model,
+	    const char *adapter, const char *base, bool full,
+	    struct ft_err *err)
+{
+	struct ft_str dir = {0};
+
+	if (ft_compute_open(l, c, err) < 0)
+		return -1;
+	if (!adapter && ft_adapter_is(model)) {
+		adapter = model;
+		if (ft_adapter_base(adapter, base, &dir, err) < 0)
+			return -1;
+	} else {
+		ft_str_adds(&dir, model);
+	}
+	l->dir = dir.s;
+	if (ft_model_open(&l->model, l->k, l->dir, full, err) < 0)
+		return -1;
+	if (!adapter)
+		return 0;
+	l->adapter_dir = ft_xstrdup(adapter);
+	if (ft_adapter_load(&l->adapter, l->k, ft_model_config(l->model),
+			    adapter, err) < 0)
+		return -1;
+	l->has_adapter = true;
+	return 0;
+}
+
+void ft_unload(struct ft_loaded *l)
+{
+	if (l->has_adapter)
+		ft_adapter_release(&l->adapter);
+	ft_model_close(l->model);
+	if (l->k)
+		l->k->close(l->k);
+	if (l->pool)
+		ft_pool_free(l->pool);
+	free(l->dir);
+	free(l->adapter_dir);
+	*l = (struct ft_loaded){0};
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What every tool that computes does first: the options --dtype --seed
+ * --threads, a backend with a pool of threads, and a model that -m, --adapter
+ * and --base name.
+ */
+#ifndef FT_NN_OPEN_H
+#define FT_NN_OPEN_H
+
+#include "libcommon/base/opt.h"
+#include "libcommon/base/thread.h"
+#include "libcommon/nn/model.h"
+
+struct ft_compute {
+	int dtype;
+	int64_t seed, threads;
+	bool in_4bit;
+};
+enum { FT_DTYPE_FLOAT32, FT_DTYPE_BFLOAT16 };
+#define FT_COMPUTE_DEFAULTS {.dtype = FT_DTYPE_FLOAT32, .seed = 42}
+
+/* Rows for an option table. */
+#define FT_COMPUTE_OPTS(p)                                                  \
+	FT_ENUM(0, "dtype", &(p)->dtype, "float32|bfloat16",                \
+		"what to compute in (this build: float32)"),                \
+	FT_INT(0, "seed", &(p)->seed, 0, INT64_MAX, "N", "random seed"),    \
+	FT_INT_FREE(0, "threads", &(p)->threads, 0, 1024, "N",              \
+		    "threads (0: all processors); changes no result"),      \
+	{0, "load-in-4bit", FT_KIND_FLAG, {.flag = &(p)->in_4bit}, 0, 0, 0, \
+	 "4-bit weights", FT_OPT_HIDDEN, 0}
+
+struct ft_loaded {
+	struct ft_pool *pool;
+	struct ftk *k;
+	struct ft_model *model;
+	struct ft_adapter adapter; /* with has_adapter */
+	bool has_adapter;
+	char *dir;      /* the model's directory: -m, or the adapter's base */
+	char *adapter_dir; /* or NULL */
+};
+
+/* Backend and threads alone. FT_EXIT_USAGE for what this build cannot do. */
+int ft_compute_open(struct ft_loaded *l, const struct ft_compute *c, struct ft_err *err);
+/*
+ * model is a model's or an adapter's directory; adapter and base may be NULL.
+ * full: its weights will be trained.
+ */
+int ft_load(struct ft_loaded *l, const struct ft_compute *c, const char *model, const char *adapter, const char *base, bool full, struct ft_err *err);
+void ft_unload(struct ft_loaded *l);
+
+#endif

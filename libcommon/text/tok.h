@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside of a tokenizer: the parts of tokenizer.json as small typed
+ * components, in the order in which a text goes through them.
+ *
+ *	text -> added tokens that are not normalized (added.c)
+ *	gaps -> normalizers (norm.c) -> added tokens that are (added.c)
+ *	gaps -> pre-tokenizers (pretok.c) -> pieces -> ids (bpe.c)
+ *	ids  -> the template's ids around them
+ *
+ * A new component is a kind in one of these enums, a case where it is read
+ * (load.c) and a function where it works.
+ */
+#ifndef FT_TEXT_TOK_H
+#define FT_TEXT_TOK_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libcommon/base/mem.h"
+#include "libcommon/base/str.h"
+#include "libcommon/text/bpe.h"
+#include "libcommon/text/tokenizer.h"
+#include "libcommon/text/vocab.h"
+
+/* --- text with where it came from ----------------------------------------- */
+
+/*
+ * Byte i of s was made from bytes [from[i], to[i]) of the text given; without
+ * from, it is byte base + i of it.
+ */
+struct ft_text {
+	const char *s;
+	size_t n;
+	const uint32_t *from, *to;
+	uint32_t base;
+};
+static inline uint32_t ft_text_from(const struct ft_text *t, size_t i)
+{
+	return t->from ? t->from[i] : t->base + (uint32_t)i;
+}
+static inline uint32_t ft_text_to(const struct ft_text *t, size_t i)
+{
+	return t->from ? t->to[i] : t->base + (uint32_t)i + 1;
+}
+
+/* Memory for a changed text. */
+struct ft_textbuf {
+	char *s;
+	uint32_t *from, *to;
+	size_t n, cap;
+};
+void ft_textbuf_release(struct ft_textbuf *b);
+/* Append bytes [a, z) of t as they are, or other bytes in their place. */
+void ft_textbuf_copy(struct ft_textbuf *b, const struct ft_text *t, size_t a,
+		     size_t z);
+void ft_textbuf_put(struct ft_textbuf *b, const struct ft_bytes *s,
+		    uint32_t from, uint32_t to);
+struct ft_text ft_textbuf_text(const struct ft_textbuf *b);
+
+struct ft_span {
+	size_t a, z;
+};
+struct ft_spans {
+	struct ft_span *v;
+	size_t n, cap;
+};
+
+/* --- components ----------------------------------------------------------- */
+
+struct ft_norm {
+	enum { FT_NORM_PREPEND, FT_NORM_REPLACE } kind;
+	struct ft_bytes pattern, content;
+};
+
+struct ft_pretok {
+	enum {
+		FT_PRE_BYTELEVEL, /* use_regex false: cuts nothing */
+		FT_PRE_GPT2,      /* ByteLevel with its expression */
+		FT_PRE_METASPACE,
+		FT_PRE_DIGITS,
+	} kind;
+	bool prefix_space; /* ByteLevel */
+	bool split;        /* Metaspace */
+	bool each;         /* Digits, individual_digits */
+	enum { FT_PREPEND_NEVER, FT_PREPEND_FIRST, FT_PREPEND_ALWAYS } scheme;
+	struct ft_bytes mark; /* Metaspace's replacement */
+};
+
+struct ft_decoder {
+	enum {
+		FT_DEC_BYTELEVEL,
+		FT_DEC_REPLACE,
+		FT_DEC_BYTEFALLBACK,
+		FT_DEC_FUSE,
+		FT_DEC_STRIP,
+		FT_DEC_METASPACE,
+	} kind;
+	struct ft_bytes pattern, content; /* Metaspace: pattern is the mark */
+	size_t start, stop;
+	bool keep_first; /* Metaspace that prepends nothing */
+};
+
+struct ft_added_token {
+	struct ft_bytes content;
+	struct ft_bytes match; /* what is looked for: normalized, if it is */
+	int32_t id;
+	bool single_word, lstrip, rstrip, normalized, special;
+};
+
+struct ft_trie_node {
+	uint32_t child, next; /* 0: none */
+	int32_t token; /* index of an added token that ends here, or -1 */
+	unsigned char byte;
+};
+
+/* Added tokens of one pass, found leftmost-longest. */
+struct ft_trie {
+	struct ft_trie_node *node; /* [0] is no node */
+	size_t n, cap;
+	uint32_t root[256];
+	bool any;
+};
+
+struct ft_added {
+	struct ft_added_token *tok;
+	size_t n, cap;
+	struct ft_trie raw, normalized;
+};
+
+/* --- the whole ------------------------------------------------------------ */
+
+/* What one call of encode needs; kept for the next one. */
+struct ft_tok_ctx {
+	struct ft_tok_ctx *next;
+	struct ft_bpe_ctx bpe;
+	struct ft_textbuf norm[2], pre[2];
+	struct ft_spans spans[2];
+};
+
+struct ft_tok {
+	struct ft_arena arena; /* all strings */
+	struct ft_bpe bpe;
+	struct ft_norm *norm;
+	size_t nnorm;
+	struct ft_pretok *pre;
+	size_t npre;
+	struct ft_added added;
+	int32_t *before, *after; /* ids that the template puts around a text */
+	size_t nbefore, nafter;
+	struct ft_decoder *dec;
+	size_t ndec;
+	bool has_decoder;
+
+	struct ft_bytes *word; /* [nword] how an id is spelled for decoding */
+	bool *special;         /* [nword] left out when skipping */
+	size_t nword;
+
+	int32_t bos, eos;
+	char *eos_text; /* owned, or NULL */
+	char sha256[65];
+
+	pthread_mutex_t lock;
+	struct ft_tok_ctx *idle; /* under lock */
+};
+
+/* norm.c */
+/* Run the normalizers; t points into c when it was changed. */
+void ft_norm_run(const struct ft_norm *v, size_t n, struct ft_tok_ctx *c,
+		 struct ft_text *t);
+
+/* pretok.c: cut [a, z) of text into pieces and append their ids. */
+void ft_pretok_run(const struct ft_tok *k, struct ft_tok_ctx *c,
+		   const struct ft_text *text, size_t a, size_t z,
+		   struct ft_ids *out);
+
+/* added.c */
+struct ft_found {
+	size_t a, z;  /* of the token and the white space that it eats */
+	size_t after; /* where to look for the next one */
+	const struct ft_added_token *tok;
+};
+/* Index in out of a pattern; -1 if another token has the same. */
+int ft_trie_add(struct ft_trie *t, const struct ft_bytes *s, int32_t token);
+/*
+ * The next token of s at or after *at; done is where text begins that no
+ * token has used yet.  False when there is none.
+ */
+bool ft_added_next(const struct ft_added *v, const struct ft_trie *t,
+		   const char *s, size_t n, size_t at, size_t done,
+		   bool no_special, struct ft_found *f);
+void ft_added_release(struct ft_added *v);
+
+/* load.c */
+int ft_tok_parse(struct ft_tok *k, const char *s, size_t n, struct ft_err *err);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one step loop.  SFT, DPO and whatever comes differ in a struct
+ * ft_method: what a micro-batch adds to the gradients and to the sums.
+ */
+#ifndef FT_TRAIN_LOOP_H
+#define FT_TRAIN_LOOP_H
+
+#include "libcommon/nn/open.h"
+#include "libcommon/train/data.h"
+#include "libcommon/train/metrics.h"
+#include "libcommon/train/optim.h"
+
+struct ft_trainer;
+
+/* Sums over a log window or an evaluation; a method names its own. */
+enum { FT_NSUM = 16 };
+struct ft_sums {
+	double v[FT_NSUM];
+};
+
+struct ft_method {
+	const char *name; /* "sft", "dpo" */
+	unsigned kinds;   /* stream kinds it trains on, bits */
+	/* Before the first step, and to let go. */
+	int (*start)(struct ft_trainer *t, struct ft_err *err);
+	void (*end)(struct ft_trainer *t);
+	/* What the gradient of these rows is divided by: once a step. */
+	double (*weight)(const struct ft_trainer *t, const struct ft_data *d, const size_t *rows, size_t n);
+	/* One micro-batch: sums, and with train gradients of loss / t->weight. */
+	void (*micro)(struct ft_trainer *t, const struct ft_data *d, const size_t *rows, size_t n, bool train, struct ft_sums *sums);
+	/* Mean loss of sums, and metrics (",..." fields) under prefix. */
+	double (*report)(const struct ft_trainer *t, const struct ft_sums *sums, const char *prefix, struct ft_str *fields);
+	void *self;
+};
+
+struct ft_trainer {
+	struct ft_train_opts *o;
+	const struct ft_opt *table; /* for the record of options */
+	const struct ft_method *method;
+	struct ft_loaded l;
+	struct ft_block *block; /* what is trained: the adapter's or the model's */
+	struct ft_optimizer optim;
+	struct ft_adapter *reference; /* DPO's frozen adapter, saved with checkpoints; or NULL */
+	struct ft_data data, eval;
+	bool has_eval;
+	struct ft_pass pass;
+	struct ft_run run; /* dropout, adapter and save as of the present step */
+	float *logp, *coef, *entropy; /* [most predictions of a micro-batch] */
+	uint8_t *hit;
+	double weight; /* of the present step */
+
+	int64_t step, total; /* steps done, in all */
+	int64_t bad, num_tokens, skipped;
+	struct ft_metrics metrics;
+	char start_digest[65]; /* the model training began from */
+	double train_loss_sum; /* over steps */
+};
+
+/*
+ * Run it all: load, resume, train, evaluate, save.  table is the tool's whole
+ * option table.  Returns 0, or -1 with err; *signal is the signal that ended
+ * it (a checkpoint was saved), else 0.  FT_EXIT_NO: too many steps in a row
+ * were not finite.
+ */
+int ft_train(struct ft_trainer *t, const char *stream, int *signal, struct ft_err *err);
+void ft_trainer_release(struct ft_trainer *t);
+
+/* Lay rows into t->pass. */
+void ft_trainer_pass(struct ft_trainer *t, const struct ft_data *d, const size_t *rows, size_t n);
+
+#endif

@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Make tests/data/golden/*: python3 gen_llama.py [OUT [CASE]]
+
+Small random Llamas of every shape that the engine has to know, and for each
+what transformers and PEFT compute with it: log-probs, the SFT loss and four
+DPO losses, their gradients, 20 AdamW steps, a greedy text.
+"""
+import sys
+
+from cases import *
+
+LLAMA3 = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0,
+              high_freq_factor=4.0, original_max_position_embeddings=24)
+CASES = {
+    "mha": dict(),
+    "gqa_tied": dict(hidden_size=24, num_attention_heads=6,
+                     num_key_value_heads=2, tie_word_embeddings=True,
+                     rms_norm_eps=1e-2, v5=True),
+    "bias": dict(attention_bias=True, mlp_bias=True, num_key_value_heads=1,
+                 rms_norm_eps=1e-3),
+    "head_dim": dict(hidden_size=20, num_attention_heads=3, head_dim=10,
+                     num_key_value_heads=1, v5=True),
+    "rope_linear": dict(rope=dict(type="linear", factor=4.0),
+                        rope_theta=500.0, head_dim=8,
+                        num_key_value_heads=2),
+    "rope_llama3": dict(rope=LLAMA3, head_dim=8, num_key_value_heads=2,
+                        rope_theta=1000.0, v5=True),
+    "bf16": dict(num_key_value_heads=2, tie_word_embeddings=True),
+    "odd": dict(hidden_size=40, intermediate_size=56, vocab_size=97,
+                num_hidden_layers=1, num_attention_heads=5,
+                num_key_value_heads=5, tie_word_embeddings=True),
+}
+ADAPTERS = {
+    "gqa_tied": dict(targets=["q_proj", "v_proj", "down_proj"], alpha=6,
+                     rslora=True),
+    "bias": dict(targets="all-linear", dropout=0.05),
+    "odd": dict(targets=["k_proj", "o_proj", "up_proj"], r=3, alpha=16),
+}
+HYPER = dict(batch=2, steps=20, warmup=3, decay=0.0, clip=1.0, lr_full=3e-3,
+             lr_lora=1e-2)
+HYPERS = {"bias": dict(decay=0.1, clip=0.5, warmup=5)}
+
+
+def expectations(model, peft, rows, pairs, hyper, full=None):
+    """full limits the parameters whose full gradients are kept."""
+    t = rows_tensors(rows, "sft.") | rows_tensors(pairs, "pair.")
+    one = lambda x: x.detach().reshape(1)
+
+    lora = trained(peft, True)
+    loss, t["sft.lora.logps"] = sft(peft, rows)
+    t["sft.lora.loss"], t["sft.lora.grad"] = one(loss), gradient(loss, lora)
+    policy = pair_sums(peft, pairs)
+    with torch.no_grad(), peft.disable_adapter():
+        ref = pair_sums(peft, pairs)
+    t["pair.lora.sums"], t["pair.base.sums"] = policy.detach(), ref
+    for name in LOSSES:
+        loss = dpo(pair_sums(peft, pairs), ref, pairs, name)
+        t["dpo.%s.loss" % name] = one(loss)
+        t["dpo.%s.lora.grad" % name] = gradient(loss, lora)
+    t["steps.lora.loss"], t["steps.lora.norm"] = steps(peft, rows, True, hyper)
+
+    with peft.disable_adapter():
+        params = trained(peft, False)
+        kept = [x for x in params if full is None or full(x[0])]
+        loss, t["sft.logps"] = sft(peft, rows)
+        t["sft.loss"], t["sft.full.grad"] = one(loss), gradient(loss, kept)
+        # the reference of --full is a frozen copy; any numbers will do
+        loss = dpo(pair_sums(peft, pairs), policy.detach(), pairs, "sigmoid")
+        t["dpo.sigmoid.full.loss"] = one(loss)
+        t["dpo.sigmoid.full.grad"] = gradient(loss, kept)
+        t["steps.full.loss"], t["steps.full.norm"] = steps(
+            peft, rows, False, hyper)
+    return t, [n for n, _ in kept]
+
+
+def make(case, out, seed):
+    kw = dict(CASES[case])
+    c = config(**kw)
+    path = fresh(os.path.join(out, "tests/data/golden", case))
+    dtype = torch.bfloat16 if case == "bf16" else torch.float32
+    write_json(os.path.join(path, "config.json"), c)
+    save_file(random_model(c, seed, dtype),
+              os.path.join(path, "model.safetensors"),
+              metadata={"format": "pt"})
+    if case == "rope_llama3":
+        kw["v5"] = False
+        other = fresh(os.path.join(out, "v4"))
+        shutil.copy(os.path.join(path, "model.safetensors"), other)
+        write_json(os.path.join(other, "config.json"), config(**kw))
+    rng = np.random.default_rng(seed + 1)
+    rows = random_rows(rng, c["vocab_size"], SFT_ROWS)
+    pairs = random_rows(rng, c["vocab_size"], PAIR_ROWS)
+    model = open_model(path)
+    if case == "rope_llama3":  # both spellings mean the same
+        x = torch.tensor([rows[5][0] + rows[5][1][0][0]])
+        assert torch.equal(model(x).logits, open_model(other)(x).logits)
+        shutil.copy(os.path.join(other, "config.json"),
+                    os.path.join(path, "config_v4.json"))
+        shutil.rmtree(other)
+    prompt, text = greedy_clear(model, rng, c["vocab_size"])
+    peft = with_adapter(model, seed + 2,
+                        **ADAPTERS.get(case, dict(targets="all-linear")))
+    save_adapter(peft, os.path.join(path, "adapter"), "..")
+    hyper = HYPER | HYPERS.get(case, {})
+    t, _ = expectations(model, peft, rows, pairs, hyper)
+    t["greedy.prompt"], t["greedy.ids"] = prompt, text
+    save(os.path.join(path, "expect.safetensors"), t, hyper)
+
+
+def main():
+    out = sys.argv[1] if len(sys.argv) > 1 else "."
+    for i, case in enumerate(CASES):
+        if len(sys.argv) < 3 or sys.argv[2] == case:
+            make(case, out, 100 + 10 * i)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/* ft-logprob - log-probabilities that a model gives to a stream's tokens. */
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "libcommon/base/die.h"
+#include "libcommon/base/mem.h"
+#include "libcommon/io/manifest.h"
+#include "libcommon/nn/open.h"
+#include "libcommon/text/tokenizer.h"
+
+struct cmdline {
+	const char *model, *adapter, *base, *out, *rows, *map;
+	struct ft_compute compute;
+	int64_t tokens;
+	bool zstd, columns;
+};
+
+struct scorer {
+	const struct cmdline *cmd;
+	struct ft_loaded l;
+	struct ft_tok *tok; /* or NULL */
+	struct ft_pass pass;
+	float *logp;
+	size_t caplogp;
+	struct ft_output *out;
+	struct ft_stream_writer *w; /* with --columns */
+	struct ft_rows *rows;       /* with --rows */
+	struct ft_row row;
+	struct ft_str line, piece;
+};
+
+static void check(int rc, struct ft_err *err)
+{
+	if (rc < 0)
+		ft_die_err(err);
+}
+
+static void reserve(struct scorer *s)
+{
+	struct ft_err err = {0};
+	struct ft_reserve r = {
+		.t = s->pass.t, .nseg = s->pass.nseg, .n = s->pass.n,
+		.positions = s->pass.maxpos,
+		.r = s->l.has_adapter ? s->l.adapter.max_r : 0};
+
+	check(ft_model_reserve(s->l.model, &r, &err), &err);
+	if (s->pass.n > s->caplogp) {
+		s->caplogp = s->pass.n;
+		s->logp = ft_xrealloc(s->logp, s->caplogp, sizeof(*s->logp));
+	}
+}
+
+/* Log-probabilities of rows [i, j) of b, by token of the document: NaN where
+   nothing was predicted. */
+static void score(struct scorer *s, const struct ft_tokens *b, size_t i,
+		  size_t j, float *by_token)
+{
+	struct ft_run run = {.adapter = s->l.has_adapter ? &s->l.adapter : NULL};
+	size_t base = (size_t)b->cu_seqlens[b->cu_rows[i]];
+
+	ft_pass_clear(&s->pass);
+	for (; i < j; i++)
+		ft_pass_add(&s->pass, b, i, false);
+	reserve(s);
+	ft_model_forward(s->l.model, &run, &s->pass);
+	ft_model_head(s->l.model, &s->pass, NULL, s->logp, NULL, NULL);
+	for (size_t k = 0; k < s->pass.n; k++)
+		by_token[base + (size_t)s->pass.at[k]] = s->logp[k];
+}
+
+/* Fields of one branch: prefix is "", "chosen_" or "rejected_". */
+static void branch(struct scorer *s, const struct ft_tokens *b, size_t seg,
+		   const float *lp, const char *prefix, struct ft_str *logps,
+		   struct ft_str *rest)
+{
+	double sum = 0;
+	size_t n = 0;
+
+	ft_str_clear(&s->piece);
+	ft_str_addc(logps, '[');
+	for (int64_t t = b->cu_seqlens[seg]; t < b->cu_seqlens[seg + 1]; t++) {
+		if (isnan(lp[t]))
+			continue;
+		if (n++)
+			ft_str_addc(logps, ',');
+		ft_str_add_float(logps, lp[t]);
+		sum += (double)lp[t];
+		if (s->tok && !ft_tok_special(s->tok, b->ids[t]))
+			ft_tok_piece(s->tok, b->ids[t], &s->piece);
+	}
+	ft_str_addc(logps, ']');
+	ft_str_addf(rest, ",\"%ssum_logps\":", prefix);
+	ft_str_add_double(rest, sum);
+	ft_str_addf(rest, ",\"%stokens\":%zu", prefix, n);
+	if (s->tok)
+		ft_str_addf(rest, ",\"%sbytes\":%zu", prefix, s->piece.n);
+}
+
+/* The inside of a row's object, from "row" on. */
+static void fields(struct scorer *s, const struct ft_tokens *b, size_t i,
+		   const float *lp, bool pair, struct ft_str *out)
+{
+	static const char *const names[] = {"chosen_", "rejected_"};
+	size_t s0 = (size_t)b->cu_rows[i], s1 = (size_t)b->cu_rows[i + 1];
+
+	ft_str_addf(out, "\"row\":%lld", (long long)b->row[i]);
+	for (size_t k = s0 + 1; k < s1; k++) {
+		const char *prefix = pair && k - s0 <= 2 ? names[k - s0 - 1] : "";
+		struct ft_str logps = {0}, rest = {0};
+
+		branch(s, b, k, lp, prefix, &logps, &rest);
+		ft_str_addf(out, ",\"%slogps\":%s%s", prefix, logps.s, rest.s);
+		ft_str_release(&logps);
+		ft_str_release(&rest);
+	}
+}
+
+/* The row of --rows that a scored row came from; rows in between pass as they
+   are not scored: they were dropped before, and are left out. */
+static void source_row(struct scorer *s, int64_t row)
+{
+	struct ft_err err = {0};
+	int rc;
+
+	while (!s->row.obj || s->row.row < row) {
+		rc = ft_rows_next(s->rows, &s->row, &err);
+		check(rc, &err);
+		if (!rc)
+			ft_die(FT_EXIT_DATA, "%s: no row %lld, which the stream has",
+			       s->cmd->rows, (long long)row);
+	}
+	if (s->row.row != row)
+		ft_die(FT_EXIT_DATA,
+		       "the stream's rows are not in the order of %s",
+		       s->cmd->rows);
+}
+
+/* Append the fields of an object to the source row's. */
+static void merge(struct scorer *s, const struct ft_str *obj)
+{
+	struct ft_edit edits[16];
+	struct ft_arena a = {0};
+	struct ft_err err = {0};
+	struct ft_json *o;
+	size_t n = 0;
+
+	check(ft_json_parse(&a, obj->s, obj->n, &o, &err), &err);
+	for (struct ft_json *f = o->child; f && n < 16; f = f->next)
+		edits[n++] = (struct ft_edit){.key = f->key, .json = f->raw, .n = f->nraw};
+	ft_str_clear(&s->line);
+	ft_row_edit(&s->row, edits, n, &s->line);
+	ft_arena_release(&a);
+}
+
+static void put_row(struct scorer *s, const struct ft_tokens *b, size_t i,
+		    const float *lp, bool pair)
+{
+	struct ft_str obj = {0};
+	struct ft_err err = {0};
+
+	ft_str_addc(&obj, '{');
+	fields(s, b, i, lp, pair, &obj);
+	ft_str_addc(&obj, '}');
+	if (s->rows) {
+		source_row(s, b->row[i]);
+		merge(s, &obj);
+	} else {
+		ft_str_clear(&s->line);
+		ft_str_add(&s->line, obj.s, obj.n);
+	}
+	ft_str_addc(&s->line, '\n');
+	check(ft_output_write(s->out, s->line.s, s->line.n, &err), &err);
+	ft_str_release(&obj);
+}
+
+/* ref_logps: sums by segment, NaN for prefixes. */
+static void put_column(struct scorer *s, struct ft_tokens *b, const float *lp)
+{
+	float *col = ft_tokens_column(b, "ref_logps", false);
+	struct ft_err err = {0};
+
+	for (size_t i = 0; i < b->nrow; i++) {
+		for (int64_t g = b->cu_rows[i]; g < b->cu_rows[i + 1]; g++) {
+			double sum = 0;
+
+			col[g] = NAN;
+			if (g == b->cu_rows[i])
+				continue;
+			for (int64_t t = b->cu_seqlens[g]; t < b->cu_seqlens[g + 1]; t++)
+				sum += isnan(lp[t]) ? 0 : (double)lp[t];
+			col[g] = (float)sum;
+		}
+		check(ft_stream_put(s->w, b, i, &err), &err);
+	}
+}
+
+static size_t row_end(const struct ft_tokens *b, size_t i, size_t tokens)
+{
+	int64_t from = b->cu_seqlens[b->cu_rows[i]];
+	size_t j = i + 1;
+
+	while (j < b->nrow &&
+	       (size_t)(b->cu_seqlens[b->cu_rows[j + 1]] - from) <= tokens)
+		j++;
+	return j;
+}
+
+static void document(struct scorer *s, struct ft_tokens *b, bool pair)
+{
+	size_t vocab = ft_model_config(s->l.model)->vocab;
+	float *lp = ft_xrealloc(NULL, b->ntok + 1, sizeof(*lp));
+
+	for (size_t t = 0; t < b->ntok; t++) {
+		lp[t] = NAN;
+		if ((size_t)b->ids[t] >= vocab)
+			ft_die(FT_EXIT_DATA,
+			       "token id %d, but the model's vocabulary has %zu",
+			       (int)b->ids[t], vocab);
+	}
+	for (size_t i = 0, j; i < b->nrow; i = j) {
+		j = row_end(b, i, (size_t)s->cmd->tokens);
+		score(s, b, i, j, lp);
+	}
+	if (s->w) {
+		put_column(s, b, lp);
+	} else {
+		for (size_t i = 0; i < b->nrow; i++)
+			put_row(s, b, i, lp, pair);
+	}
+	free(lp);
+}
+
+static void open_tokenizer(struct scorer *s, const struct ft_stream_info *info)
+{
+	struct ft_str path = {0};
+	struct ft_err err = {0};
+	struct stat sb;
+
+	ft_str_addf(&path, "%s/tokenizer.json", s->l.dir);
+	if (stat(path.s, &sb) == 0) {
+		check(ft_tok_load(&s->tok, s->l.dir, &err), &err);
+		if (info->tokenizer[0] &&
+		    strcmp(ft_tok_sha256(s->tok), info->tokenizer))
+			ft_die(FT_EXIT_DATA,
+			       "the stream's tokens are of another tokenizer than %s",
+			       path.s);
+	}
+	ft_str_release(&path);
+}
+
+static void run(struct scorer *s, const char *path)
+{
+	struct ft_stream_reader *r;
+	struct ft_stream_info info = {0};
+	struct ft_tokens b = {0};
+	struct ft_input *in;
+	struct ft_err err = {0};
+	int rc;
+
+	check(ft_input_open(&in, path, &err), &err);
+	check(ft_stream_open(&r, in, &info, &err), &err);
+	open_tokenizer(s, &info);
+	if (s->cmd->columns) {
+		struct ft_stream_info to = info;
+
+		check(ft_model_digest(s->l.adapter_dir ? s->l.adapter_dir : s->l.dir, to.reference, &err), &err);
+		check(ft_stream_begin(&s->w, s->out, &to, &err), &err);
+	}
+	while ((rc = ft_stream_next(r, &b, &err)) > 0)
+		document(s, &b, info.kind == FT_ROW_PAIR);
+	check(rc, &err);
+	if (s->w)
+		check(ft_stream_end(s->w, ft_str_cstr(&info.ledger), &err), &err);
+	ft_tokens_release(&b);
+	ft_stream_close(r);
+	ft_stream_info_release(&info);
+	ft_input_close(in);
+}
+
+int main(int argc, char **argv)
+{
+	struct cmdline cmd = {.compute = FT_COMPUTE_DEFAULTS, .tokens = 2048};
+	const struct ft_opt table[] = {
+		FT_STR_FREE('m', "model", &cmd.model, "DIR", "model directory, or an adapter's"),
+		FT_STR_FREE(0, "adapter", &cmd.adapter, "DIR", "LoRA adapter on the model"),
+		FT_STR_FREE(0, "base", &cmd.base, "DIR", "the base model, if not where the adapter says"),
+		FT_STR_FREE('o', "output", &cmd.out, "FILE", "write here, complete or not at all"),
+		FT_FLAG_FREE('z', "zstd", &cmd.zstd, "compress the output"),
+		FT_STR_FREE(0, "rows", &cmd.rows, "FILE", "append to these rows, which the stream was made from"),
+		FT_STR_FREE(0, "map", &cmd.map, "JQ", "reshape the rows of --rows"),
+		FT_FLAG(0, "columns", &cmd.columns, "write the stream again, with a ref_logps column"),
+		FT_INT(0, "micro-batch-tokens", &cmd.tokens, 1, 1 << 24, "N", "tokens computed at a time"),
+		FT_COMPUTE_OPTS(&cmd.compute),
+		FT_END,
+	};
+	struct scorer s = {.cmd = &cmd};
+	struct ft_err err = {0};
+	int i;
+
+	ft_start(argv[0]);
+	i = ft_opt_parse(argc, argv, table, "-m DIR [--adapter DIR] [OPTIONS] [STREAM]",
+			 "Score the supervised tokens of a token stream with a model.");
+	if (!cmd.model)
+		ft_die(FT_EXIT_USAGE, "no model: give -m DIR");
+	if (argc - i > 1)
+		ft_die(FT_EXIT_USAGE, "one stream at a time");
+	if (cmd.columns && cmd.rows)
+		ft_die(FT_EXIT_USAGE, "--columns writes a stream, --rows rows: choose one");
+	check(ft_load(&s.l, &cmd.compute, cmd.model, cmd.adapter, cmd.base, false, &err), &err);
+	check(ft_output_open(&s.out, cmd.out, cmd.zstd, &err), &err);
+	if (cmd.rows) {
+		char *files[] = {(char *)cmd.rows};
+
+		check(ft_rows_open(&s.rows, files, 1, cmd.map, &err), &err);
+	}
+	run(&s, i < argc ? argv[i] : NULL);
+	check(ft_output_commit(s.out, &err), &err);
+	if (s.rows)
+		ft_rows_close(s.rows);
+	ft_tok_free(s.tok);
+	ft_pass_release(&s.pass);
+	free(s.logp);
+	ft_str_release(&s.line);
+	ft_str_release(&s.piece);
+	ft_unload(&s.l);
+	return FT_EXIT_OK;
+}
