@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "libcommon/base/hash.h"
 
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <immintrin.h>
+#endif
 
 /* --- XXH64 ---------------------------------------------------------------
  * github.com/Cyan4973/xxHash, doc/xxhash_spec.md */
@@ -137,32 +144,114 @@ static uint32_t be32(const unsigned char *p)
 	       (uint32_t)p[2] << 8 | (uint32_t)p[3];
 }
 
-static void block(uint32_t h[8], const unsigned char *p)
+/* The eight words stay where they are; their names move round. */
+static inline void round_of(uint32_t v[8], int i, uint32_t kw)
 {
-	uint32_t w[64], v[8];
+	uint32_t a = v[(0 - i) & 7], b = v[(1 - i) & 7], c = v[(2 - i) & 7];
+	uint32_t e = v[(4 - i) & 7], f = v[(5 - i) & 7], g = v[(6 - i) & 7];
+	uint32_t t = v[(7 - i) & 7] + kw + ((e & f) ^ (~e & g)) +
+		     (rotr(e, 6) ^ rotr(e, 11) ^ rotr(e, 25));
 
-	for (int i = 0; i < 16; i++)
-		w[i] = be32(p + 4 * i);
-	for (int i = 16; i < 64; i++) {
-		uint32_t a = w[i - 15], b = w[i - 2];
+	v[(3 - i) & 7] += t;
+	v[(7 - i) & 7] = t + (rotr(a, 2) ^ rotr(a, 13) ^ rotr(a, 22)) +
+			 ((a & b) ^ (a & c) ^ (b & c));
+}
 
-		w[i] = w[i - 16] + (rotr(a, 7) ^ rotr(a, 18) ^ a >> 3) +
-		       w[i - 7] + (rotr(b, 17) ^ rotr(b, 19) ^ b >> 10);
+static void blocks_plain(uint32_t h[8], const unsigned char *p, size_t n)
+{
+	for (; n; n--, p += 64) {
+		uint32_t w[64], v[8];
+
+		for (int i = 0; i < 16; i++)
+			w[i] = be32(p + 4 * i);
+		for (int i = 16; i < 64; i++) {
+			uint32_t a = w[i - 15], b = w[i - 2];
+
+			w[i] = w[i - 16] + w[i - 7] +
+			       (rotr(a, 7) ^ rotr(a, 18) ^ a >> 3) +
+			       (rotr(b, 17) ^ rotr(b, 19) ^ b >> 10);
+		}
+		memcpy(v, h, sizeof(v));
+		for (int i = 0; i < 64; i += 8) {
+			for (int j = 0; j < 8; j++)
+				round_of(v, j, K[i + j] + w[i + j]);
+		}
+		for (int i = 0; i < 8; i++)
+			h[i] += v[i];
 	}
-	memcpy(v, h, sizeof(v));
-	for (int i = 0; i < 64; i++) {
-		uint32_t a = v[0], e = v[4];
-		uint32_t t1 = v[7] + (rotr(e, 6) ^ rotr(e, 11) ^ rotr(e, 25)) +
-			      ((e & v[5]) ^ (~e & v[6])) + K[i] + w[i];
-		uint32_t t2 = (rotr(a, 2) ^ rotr(a, 13) ^ rotr(a, 22)) +
-			      ((a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]));
+}
 
-		memmove(v + 1, v, 7 * sizeof(*v));
-		v[4] += t1;
-		v[0] = t1 + t2;
+#if defined(__x86_64__)
+/* With the processor's own rounds; ten times as fast, and weights are large. */
+__attribute__((target("sha,sse4.1"))) static void
+blocks_ni(uint32_t h[8], const unsigned char *p, size_t n)
+{
+	const __m128i swap =
+		_mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+	__m128i abef =
+		_mm_set_epi32((int)h[0], (int)h[1], (int)h[4], (int)h[5]);
+	__m128i cdgh =
+		_mm_set_epi32((int)h[2], (int)h[3], (int)h[6], (int)h[7]);
+	uint32_t out[8];
+
+	for (; n; n--, p += 64) {
+		__m128i w[4], abef0 = abef, cdgh0 = cdgh;
+
+		for (int i = 0; i < 4; i++)
+			w[i] = _mm_shuffle_epi8(
+				_mm_loadu_si128((const void *)(p + 16 * i)),
+				swap);
+		for (int i = 0; i < 16; i++) {
+			__m128i w0 = w[i & 3], w3 = w[(i + 3) & 3], t;
+
+			t = _mm_add_epi32(
+				w0, _mm_loadu_si128((const void *)(K + 4 * i)));
+			cdgh = _mm_sha256rnds2_epu32(cdgh, abef, t);
+			t = _mm_shuffle_epi32(t, 0x0E);
+			abef = _mm_sha256rnds2_epu32(abef, cdgh, t);
+			t = _mm_add_epi32(
+				_mm_sha256msg1_epu32(w0, w[(i + 1) & 3]),
+				_mm_alignr_epi8(w3, w[(i + 2) & 3], 4));
+			w[i & 3] = _mm_sha256msg2_epu32(t, w3);
+		}
+		abef = _mm_add_epi32(abef, abef0);
+		cdgh = _mm_add_epi32(cdgh, cdgh0);
 	}
-	for (int i = 0; i < 8; i++)
-		h[i] += v[i];
+	_mm_storeu_si128((void *)out, abef);
+	_mm_storeu_si128((void *)(out + 4), cdgh);
+	for (int i = 0; i < 4; i++) {
+		static const int at[8] = {5, 4, 1, 0, 7, 6, 3, 2};
+
+		h[at[i]] = out[i];
+		h[at[i + 4]] = out[i + 4];
+	}
+}
+
+static bool have_ni(void)
+{
+	const char *isa = getenv("FT_ISA");
+	unsigned int a, b, c, d;
+
+	if (isa && !strcmp(isa, "scalar"))
+		return false;
+	return __builtin_cpu_supports("sse4.1") &&
+	       __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b >> 29 & 1);
+}
+#endif
+
+static void blocks(uint32_t h[8], const unsigned char *p, size_t n)
+{
+#if defined(__x86_64__)
+	static _Atomic int ni; /* 0 not known, 1 no, 2 yes */
+
+	if (!ni)
+		ni = have_ni() ? 2 : 1;
+	if (ni == 2) {
+		blocks_ni(h, p, n);
+		return;
+	}
+#endif
+	blocks_plain(h, p, n);
 }
 
 void ft_sha256_init(struct ft_sha256 *s)
@@ -176,26 +265,24 @@ void ft_sha256_add(struct ft_sha256 *s, const void *data, size_t n)
 {
 	const unsigned char *p = data;
 
+	if (!n)
+		return;
 	s->total += n;
-	while (n) {
+	if (s->nbuf) {
 		size_t k = sizeof(s->buf) - s->nbuf;
 
-		if (!s->nbuf && n >= sizeof(s->buf)) {
-			block(s->h, p);
-			p += sizeof(s->buf);
-			n -= sizeof(s->buf);
-			continue;
-		}
 		k = n < k ? n : k;
 		memcpy(s->buf + s->nbuf, p, k);
 		s->nbuf += k;
 		p += k;
 		n -= k;
-		if (s->nbuf == sizeof(s->buf)) {
-			block(s->h, s->buf);
-			s->nbuf = 0;
-		}
+		if (s->nbuf < sizeof(s->buf))
+			return;
+		blocks(s->h, s->buf, 1);
 	}
+	blocks(s->h, p, n / 64);
+	s->nbuf = n % 64;
+	memcpy(s->buf, p + n / 64 * 64, s->nbuf);
 }
 
 void ft_sha256_hex(struct ft_sha256 *s, char hex[65])
@@ -206,13 +293,13 @@ void ft_sha256_hex(struct ft_sha256 *s, char hex[65])
 	s->buf[s->nbuf++] = 0x80;
 	if (s->nbuf > 56) {
 		memset(s->buf + s->nbuf, 0, sizeof(s->buf) - s->nbuf);
-		block(s->h, s->buf);
+		blocks(s->h, s->buf, 1);
 		s->nbuf = 0;
 	}
 	memset(s->buf + s->nbuf, 0, 56 - s->nbuf);
 	for (int i = 0; i < 8; i++)
 		s->buf[56 + i] = (unsigned char)(bits >> (56 - 8 * i));
-	block(s->h, s->buf);
+	blocks(s->h, s->buf, 1);
 	for (int i = 0; i < 64; i++)
 		hex[i] = digits[s->h[i / 8] >> (28 - 4 * (i % 8)) & 15];
 	hex[64] = 0;

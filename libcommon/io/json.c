@@ -152,18 +152,18 @@ static int skip_plain(struct parser *ps)
 	return bad(ps, "unterminated string");
 }
 
-/* Find the closing quote first: what is decoded is never longer. */
-static int parse_string(struct parser *ps, const char **s, size_t *n)
+/* At the first escape of a string that began at start: decode it.  Nothing is
+   longer decoded than encoded, so the way to the closing quote bounds it. */
+static int decode_string(struct parser *ps, const char *start, const char **s,
+			 size_t *n)
 {
-	const char *q = ++ps->p, *from = q;
-	char *d, *start;
+	const char *q = ps->p, *from = start;
+	char *d;
 
 	while (q < ps->end && *q != '"')
 		q += *q == '\\' && q + 1 < ps->end ? 2 : 1;
-	start = d = ft_arena_alloc(ps->a, (size_t)(q - ps->p) + 1);
+	*s = d = ft_arena_alloc(ps->a, (size_t)(q - start) + 1);
 	for (;;) {
-		if (skip_plain(ps))
-			return -1;
 		memcpy(d, from, (size_t)(ps->p - from));
 		d += ps->p - from;
 		if (*ps->p == '"')
@@ -171,11 +171,27 @@ static int parse_string(struct parser *ps, const char **s, size_t *n)
 		if (read_escape(ps, &d))
 			return -1;
 		from = ps->p;
+		if (skip_plain(ps))
+			return -1;
+	}
+	*d = 0;
+	*n = (size_t)(d - *s);
+	return 0;
+}
+
+static int parse_string(struct parser *ps, const char **s, size_t *n)
+{
+	const char *start = ++ps->p;
+
+	if (skip_plain(ps))
+		return -1;
+	if (*ps->p == '"') {
+		*n = (size_t)(ps->p - start);
+		*s = ft_arena_strndup(ps->a, start, *n);
+	} else if (decode_string(ps, start, s, n)) {
+		return -1;
 	}
 	ps->p++;
-	*d = 0;
-	*s = start;
-	*n = (size_t)(d - start);
 	return 0;
 }
 

@@ -222,7 +222,7 @@ static void member_bytes(const struct ft_dart *d,
 		return;
 	/* its last line may end in a comment about it */
 	*end = nl;
-	if (empty_line(d, *at))
+	if (empty_line(d, *at) && d->s[next->at] != '}')
 		*at = line_after(d, *at);
 	if (empty_line(d, *end) &&
 	    (d->s[prev->at] == '{' || empty_line(d, line_after(d, before))))

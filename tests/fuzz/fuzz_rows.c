@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rows from a file, edited and copied.  The first byte chooses a map; an edit
- * must leave a row that is still valid.
+ * Rows from a file, edited and copied; an edit must leave a row that is still
+ * valid.  The first byte chooses a map: mostly none, since jq is slow to start.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -68,7 +68,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (write(fd, data + 1, size - 1) != (ssize_t)size - 1)
 		abort();
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (ft_rows_open(&r, files, 1, maps[data[0] % 8], &err))
+	if (ft_rows_open(&r, files, 1, data[0] < 8 ? maps[data[0]] : NULL,
+			 &err))
 		abort();
 	while ((k = ft_rows_next(r, &row, &err)) > 0)
 		look(&row);

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from peft import LoraConfig, get_peft_model
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from transformers import LlamaForCausalLM
 from transformers.optimization import get_linear_schedule_with_warmup
 from transformers.trainer import Trainer
@@ -132,6 +132,7 @@ def save_adapter(peft, path, base):
     """What save_pretrained writes, without what varies or tells of here."""
     peft.save_pretrained(path)
     os.remove(os.path.join(path, "README.md"))
+    os.chmod(os.path.join(path, "adapter_model.safetensors"), 0o644)
     name = os.path.join(path, "adapter_config.json")
     with open(name) as f:
         c = json.load(f)
@@ -311,6 +312,7 @@ def greedy_clear(model, rng, vocab, n=64):
 def save(path, tensors, meta):
     tensors = {k: v.detach().contiguous() for k, v in tensors.items()}
     save_file(tensors, path, metadata={k: str(v) for k, v in meta.items()})
+    os.chmod(path, 0o644)
 
 
 def fresh(path):

@@ -19,8 +19,8 @@ CASES = {
                      rms_norm_eps=1e-2, v5=True),
     "bias": dict(attention_bias=True, mlp_bias=True, num_key_value_heads=1,
                  rms_norm_eps=1e-3),
-    "head_dim": dict(hidden_size=20, num_attention_heads=3, head_dim=10,
-                     num_key_value_heads=1, v5=True),
+    "head_dim": dict(hidden_size=20, num_attention_heads=4, head_dim=6,
+                     num_key_value_heads=2, v5=True),
     "rope_linear": dict(rope=dict(type="linear", factor=4.0),
                         rope_theta=500.0, head_dim=8,
                         num_key_value_heads=2),
@@ -80,9 +80,8 @@ def make(case, out, seed):
     path = fresh(os.path.join(out, "tests/data/golden", case))
     dtype = torch.bfloat16 if case == "bf16" else torch.float32
     write_json(os.path.join(path, "config.json"), c)
-    save_file(random_model(c, seed, dtype),
-              os.path.join(path, "model.safetensors"),
-              metadata={"format": "pt"})
+    save(os.path.join(path, "model.safetensors"),
+         random_model(c, seed, dtype), {"format": "pt"})
     if case == "rope_llama3":
         kw["v5"] = False
         other = fresh(os.path.join(out, "v4"))

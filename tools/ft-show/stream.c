@@ -293,7 +293,7 @@ void stream_ledger(struct show *sh, const struct source *s)
 	stream_close(&st);
 }
 
-#define NEWLINE "\n             " /* under the text of a segment */
+#define NEWLINE "\u21b5\n             " /* under the text of a segment */
 
 /* Tokens t0 to t1, which are all trained on or all not. */
 static void add_run(struct show *sh, const struct ft_tokens *b, int64_t t0,
