@@ -99,6 +99,15 @@ static inline size_t cpu_pad(size_t nbytes)
 	return (nbytes + 63) & ~(size_t)63;
 }
 
+/* The query of an operation that wants no scratch. */
+#define NO_WS(name)                                          \
+	static size_t name##_ws(const struct ftk *k,         \
+				const struct ftk_##name *a)  \
+	{                                                    \
+		(void)k, (void)a;                            \
+		return 0;                                    \
+	}
+
 /* --- attention ----------------------------------------------------------- */
 
 /* The first of a query's keys (prefix, then own, counted together) that its

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "kernels/cpu/cpu.h"
+/* Instruction set "avx512".  Compiled with flags of its own (see GNUmakefile). */
+#include "kernels/cpu/vec_avx512.h"
+
+#include "kernels/cpu/simd.inc"
 
 void ftk_init_avx512(struct ftk *k)
 {
-	(void)k;
+	init(k);
 }

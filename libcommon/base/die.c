@@ -47,6 +47,8 @@ static void put_text(struct line *l, const char *s)
 		bool c1;
 
 		k = ft_utf8_len(s, n);
+		if (l->n + 8 > sizeof(l->s) - 64)
+			return; /* what closes the object still fits */
 		c1 = k == 2 && (unsigned char)s[0] == 0xC2 &&
 		     (unsigned char)s[1] < 0xA0;
 		if (k == 0 || c1 || (unsigned char)*s < ' ' || *s == 0x7F) {
@@ -56,8 +58,6 @@ static void put_text(struct line *l, const char *s)
 		}
 		if (ft_json_errors && (*s == '"' || *s == '\\'))
 			put(l, "\\", 1);
-		if (l->n + k > sizeof(l->s) - 64)
-			return;
 		put(l, s, k);
 	}
 }

@@ -18,7 +18,7 @@ enum ft_exit {
 	FT_EXIT_NO = 1,    /* ran, and the answer is no (like cmp, grep) */
 	FT_EXIT_USAGE = 2, /* bad command line; nothing was read or written */
 	FT_EXIT_DATA = 3,  /* malformed, truncated, of another tokenizer */
-	FT_EXIT_SYS = 4,   /* cannot open, cannot write, no memory, no library */
+	FT_EXIT_SYS = 4, /* cannot open, cannot write, no memory, no library */
 };
 
 struct ft_err {

@@ -39,7 +39,7 @@ struct ft_arena_block;
 struct ft_arena {
 	struct ft_arena_block *block; /* owned */
 	size_t used;                  /* of the current block */
-	size_t total;                 /* bytes handed out since the last clear */
+	size_t total; /* bytes handed out since the last clear */
 };
 void *ft_arena_alloc(struct ft_arena *a, size_t nbytes);
 void *ft_arena_zalloc(struct ft_arena *a, size_t nbytes);

@@ -54,25 +54,37 @@ struct ft_opt {
 };
 
 enum {
-	FT_OPT_FREE = 1, /* does not change what is computed: paths, threads,
+	FT_OPT_FREE = 1,   /* does not change what is computed: paths, threads,
 			    logging.  Left out of provenance and checkpoints. */
 	FT_OPT_HIDDEN = 2, /* not in --help nor in the man page */
 };
 
 /* Rows.  A destination of the wrong type does not compile. */
-#define FT_FLAG(c, name, p, help) {c, name, FT_KIND_FLAG, {.flag = p}, 0, 0, 0, help, 0, 0}
-#define FT_INT(c, name, p, lo, hi, arg, help) {c, name, FT_KIND_INT, {.i = p}, (double)(lo), (double)(hi), arg, help, 0, 0}
-#define FT_REAL(c, name, p, lo, hi, arg, help) {c, name, FT_KIND_REAL, {.r = p}, lo, hi, arg, help, 0, 0}
-#define FT_STR(c, name, p, arg, help) {c, name, FT_KIND_STR, {.s = p}, 0, 0, arg, help, 0, 0}
-#define FT_LIST(c, name, p, arg, help) {c, name, FT_KIND_LIST, {.list = p}, 0, 0, arg, help, 0, 0}
-#define FT_ENUM(c, name, p, words, help) {c, name, FT_KIND_ENUM, {.e = p}, 0, 0, words, help, 0, 0}
+/* clang-format off */
+#define FT_ROW_FLAG(c, name, p, help, how) \
+	{c, name, FT_KIND_FLAG, {.flag = p}, 0, 0, 0, help, how, 0}
+#define FT_ROW_INT(c, name, p, lo, hi, arg, help, how) \
+	{c, name, FT_KIND_INT, {.i = p}, (double)(lo), (double)(hi), arg, help, how, 0}
+#define FT_ROW_STR(c, name, p, arg, help, how) \
+	{c, name, FT_KIND_STR, {.s = p}, 0, 0, arg, help, how, 0}
+#define FT_ROW_LIST(c, name, p, arg, help, how) \
+	{c, name, FT_KIND_LIST, {.list = p}, 0, 0, arg, help, how, 0}
+#define FT_FLAG(c, name, p, help) FT_ROW_FLAG(c, name, p, help, 0)
+#define FT_INT(c, name, p, lo, hi, arg, help) FT_ROW_INT(c, name, p, lo, hi, arg, help, 0)
+#define FT_REAL(c, name, p, lo, hi, arg, help) \
+	{c, name, FT_KIND_REAL, {.r = p}, lo, hi, arg, help, 0, 0}
+#define FT_STR(c, name, p, arg, help) FT_ROW_STR(c, name, p, arg, help, 0)
+#define FT_LIST(c, name, p, arg, help) FT_ROW_LIST(c, name, p, arg, help, 0)
+#define FT_ENUM(c, name, p, words, help) \
+	{c, name, FT_KIND_ENUM, {.e = p}, 0, 0, words, help, 0, 0}
 #define FT_GROUP(table) {0, 0, FT_KIND_GROUP, {.group = table}, 0, 0, 0, 0, 0, 0}
 #define FT_END {0}
 /* The same rows for options that change no result (FT_OPT_FREE). */
-#define FT_FLAG_FREE(c, name, p, help) {c, name, FT_KIND_FLAG, {.flag = p}, 0, 0, 0, help, FT_OPT_FREE, 0}
-#define FT_INT_FREE(c, name, p, lo, hi, arg, help) {c, name, FT_KIND_INT, {.i = p}, (double)(lo), (double)(hi), arg, help, FT_OPT_FREE, 0}
-#define FT_STR_FREE(c, name, p, arg, help) {c, name, FT_KIND_STR, {.s = p}, 0, 0, arg, help, FT_OPT_FREE, 0}
-#define FT_LIST_FREE(c, name, p, arg, help) {c, name, FT_KIND_LIST, {.list = p}, 0, 0, arg, help, FT_OPT_FREE, 0}
+#define FT_FLAG_FREE(c, name, p, help) FT_ROW_FLAG(c, name, p, help, FT_OPT_FREE)
+#define FT_INT_FREE(c, name, p, lo, hi, arg, help) FT_ROW_INT(c, name, p, lo, hi, arg, help, FT_OPT_FREE)
+#define FT_STR_FREE(c, name, p, arg, help) FT_ROW_STR(c, name, p, arg, help, FT_OPT_FREE)
+#define FT_LIST_FREE(c, name, p, arg, help) FT_ROW_LIST(c, name, p, arg, help, FT_OPT_FREE)
+/* clang-format on */
 
 /*
  * Parse argv by the table and by the options that every tool has (-q -v

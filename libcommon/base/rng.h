@@ -27,12 +27,15 @@ void ft_rng_bits(uint64_t seed, enum ft_purpose p, uint64_t a, uint64_t b,
 		 uint32_t out[4]);
 /* The Philox key for (seed, purpose), for ops that draw their own bits. */
 uint64_t ft_rng_key(uint64_t seed, enum ft_purpose p);
-double ft_rng_unit(uint64_t seed, enum ft_purpose p, uint64_t a, uint64_t b); /* [0, 1) with 53 bits */
-uint64_t ft_rng_below(uint64_t seed, enum ft_purpose p, uint64_t a, uint64_t b, uint64_t n); /* [0, n), unbiased to 2^-64 */
+double ft_rng_unit(uint64_t seed, enum ft_purpose p, uint64_t a,
+		   uint64_t b); /* [0, 1) with 53 bits */
+uint64_t ft_rng_below(uint64_t seed, enum ft_purpose p, uint64_t a, uint64_t b,
+		      uint64_t n); /* [0, n), unbiased to 2^-64 */
 /* Standard normal number i of stream a (Box-Muller in double). */
 double ft_rng_normal(uint64_t seed, enum ft_purpose p, uint64_t a, uint64_t i);
 /* perm[0..n) = a random permutation of 0..n-1 (Fisher-Yates). */
-void ft_rng_permute(uint64_t seed, enum ft_purpose p, uint64_t a, uint64_t *perm, size_t n);
+void ft_rng_permute(uint64_t seed, enum ft_purpose p, uint64_t a,
+		    uint64_t *perm, size_t n);
 /* A 64-bit mix (splitmix64 finaliser) to fold several numbers into one. */
 uint64_t ft_mix64(uint64_t x);
 

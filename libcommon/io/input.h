@@ -18,11 +18,14 @@ struct ft_input;
 /* path NULL or "-" is standard input, named "-" in messages. */
 int ft_input_open(struct ft_input **in, const char *path, struct ft_err *err);
 /* Over memory that outlives the input (tests, fuzzers). */
-int ft_input_mem(struct ft_input **in, const void *p, size_t n, struct ft_err *err);
+int ft_input_mem(struct ft_input **in, const void *p, size_t n,
+		 struct ft_err *err);
 /* Up to n bytes; 0 at the end, -1 on error (err names the input). */
-ssize_t ft_input_read(struct ft_input *in, void *buf, size_t n, struct ft_err *err);
+ssize_t ft_input_read(struct ft_input *in, void *buf, size_t n,
+		      struct ft_err *err);
 /* Exactly n bytes: 1; 0 at the end before the first byte; -1 on error, of which a short read is one (FT_EXIT_DATA "truncated"). */
-int ft_input_exact(struct ft_input *in, void *buf, size_t n, struct ft_err *err);
+int ft_input_exact(struct ft_input *in, void *buf, size_t n,
+		   struct ft_err *err);
 const char *ft_input_name(const struct ft_input *in);
 void ft_input_close(struct ft_input *in);
 

@@ -15,7 +15,8 @@
 int ft_manifest_drop(const char *dir, struct ft_err *err);
 /* Digest the named files of DIR (NAME or SUB/NAME) and write its manifest;
    extra is JSON text of members to add ("\"provenance\":[...]") or NULL. */
-int ft_manifest_write(const char *dir, const char *const *files, int n, const char *extra, struct ft_err *err);
+int ft_manifest_write(const char *dir, const char *const *files, int n,
+		      const char *extra, struct ft_err *err);
 /* 0 when DIR is complete and every listed file has its size and digest; 1
    when there is no manifest; -1 when something differs (err says what). */
 int ft_manifest_check(const char *dir, struct ft_err *err);

@@ -17,8 +17,10 @@
 struct ft_output;
 
 /* path NULL or "-" is stdout.  zstd compresses (level 3, with checksum). */
-int ft_output_open(struct ft_output **out, const char *path, bool zstd, struct ft_err *err);
-int ft_output_write(struct ft_output *out, const void *p, size_t n, struct ft_err *err);
+int ft_output_open(struct ft_output **out, const char *path, bool zstd,
+		   struct ft_err *err);
+int ft_output_write(struct ft_output *out, const void *p, size_t n,
+		    struct ft_err *err);
 /* Send on what is buffered (a reader may be waiting); no durability. */
 int ft_output_flush(struct ft_output *out, struct ft_err *err);
 /* Bytes written so far, before compression. */
@@ -28,7 +30,8 @@ int ft_output_commit(struct ft_output *out, struct ft_err *err);
 void ft_output_abort(struct ft_output *out);
 
 /* A whole small file at once, in the same way. */
-int ft_write_file(const char *path, const void *p, size_t n, struct ft_err *err);
+int ft_write_file(const char *path, const void *p, size_t n,
+		  struct ft_err *err);
 /* mkdir -p. */
 int ft_mkdirs(const char *path, struct ft_err *err);
 /* rm -r of a directory of ours (files and one level of directories). */

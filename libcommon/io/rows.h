@@ -13,10 +13,10 @@
 struct ft_rows;
 
 struct ft_row {
-	int64_t row;       /* 0-based over all files; its default id */
-	const char *file;  /* "-" for stdin */
-	uint64_t line;     /* 1-based in that file: for messages */
-	const char *text;  /* the line without its newline */
+	int64_t row;      /* 0-based over all files; its default id */
+	const char *file; /* "-" for stdin */
+	uint64_t line;    /* 1-based in that file: for messages */
+	const char *text; /* the line without its newline */
 	size_t ntext;
 	struct ft_json *obj;
 };
@@ -26,23 +26,34 @@ struct ft_row {
    it emits (row, file and line stay those of the input row); a program that
    does not compile is FT_EXIT_USAGE.  Empty lines are errors, so are lines
    over 64 MiB.  files is borrowed. */
-int ft_rows_open(struct ft_rows **r, char **files, int nfiles, const char *map, struct ft_err *err);
+int ft_rows_open(struct ft_rows **r, char **files, int nfiles, const char *map,
+		 struct ft_err *err);
 /* 1, 0 at the end, -1 (err says file and line).  The row lives until the next
    call. */
 int ft_rows_next(struct ft_rows *r, struct ft_row *row, struct ft_err *err);
 void ft_rows_close(struct ft_rows *r);
 /* For rows that are to be kept: a row whose text and nodes live in a. */
-int ft_row_copy(struct ft_arena *a, const struct ft_row *row, struct ft_row *copy, struct ft_err *err);
+int ft_row_copy(struct ft_arena *a, const struct ft_row *row,
+		struct ft_row *copy, struct ft_err *err);
 
 /* "file:line" errors: fills where and line, returns -1. */
-int ft_row_err(struct ft_err *err, const struct ft_row *row, const char *fmt, ...) FT_PRINTF(3, 4);
+int ft_row_err(struct ft_err *err, const struct ft_row *row, const char *fmt,
+	       ...) FT_PRINTF(3, 4);
 
-enum ft_row_kind { FT_ROW_PAIR, FT_ROW_COMPLETION, FT_ROW_CHAT, FT_ROW_TEXT, FT_ROW_PROMPT, FT_ROW_NONE };
+enum ft_row_kind {
+	FT_ROW_PAIR,
+	FT_ROW_COMPLETION,
+	FT_ROW_CHAT,
+	FT_ROW_TEXT,
+	FT_ROW_PROMPT,
+	FT_ROW_NONE
+};
 /* The first kind that fits (contract: pair, completion, messages, text,
    prompt; a field that is null is absent); *ids true when it is in already
    tokenised form (input_ids: text). */
 enum ft_row_kind ft_row_kind(const struct ft_json *obj, bool *ids);
-extern const char *const ft_row_kind_names[]; /* pair completion chat text prompt */
+extern const char
+	*const ft_row_kind_names[]; /* pair completion chat text prompt */
 
 /* id as JSON text: the row's own `id` bytes, or its number. */
 void ft_row_id(const struct ft_row *row, struct ft_str *out);
@@ -60,6 +71,7 @@ struct ft_edit {
 	size_t n;
 	const char *rename;
 };
-void ft_row_edit(const struct ft_row *row, const struct ft_edit *e, size_t n, struct ft_str *out);
+void ft_row_edit(const struct ft_row *row, const struct ft_edit *e, size_t n,
+		 struct ft_str *out);
 
 #endif

@@ -106,6 +106,20 @@ static int get_positive(const struct ft_json *o, const char *key, double *v,
 	return 0;
 }
 
+/* Heads are turned whole here. */
+static int check_partial(const struct ft_json *o, struct ft_err *err)
+{
+	double part = 1;
+
+	if (ft_json_real(o, "partial_rotary_factor", &part, err) < 0)
+		return -1;
+	if (part != 1)
+		return ft_err_set(err, FT_EXIT_DATA,
+				  "partial_rotary_factor %g is not supported",
+				  part);
+	return 0;
+}
+
 /*
  * transformers takes both spellings together: a rope_scaling that is not null
  * beats rope_parameters, which beats rope_theta.
@@ -123,7 +137,8 @@ static int get_rope(struct ft_config *c, const struct ft_json *o,
 	c->rope.factor = c->rope.low = 1;
 	c->rope.high = 4;
 	c->rope.original = (double)c->max_pos;
-	if (get_positive(o, "rope_theta", &c->rope.theta, err) < 0)
+	if (get_positive(o, "rope_theta", &c->rope.theta, err) < 0 ||
+	    check_partial(o, err) < 0 || check_partial(par, err) < 0)
 		return -1;
 	if (par && par->type == FT_JSON_OBJECT &&
 	    get_positive(par, "rope_theta", &c->rope.theta, err) < 0)
@@ -427,19 +442,21 @@ size_t ft_config_params(const struct ft_config *c, size_t *matmul)
 }
 
 /* Llama 3's piecewise scaling of frequencies: long waves are slowed by
-   factor, short ones kept, those between blended. */
-static double llama3(const struct ft_config *c, double inv)
+   factor, short ones kept, those between blended.  In float, by reciprocals,
+   as transformers does. */
+static float llama3(const struct ft_config *c, float inv)
 {
-	double wave = 2 * M_PI / inv;
-	double blend;
+	float factor = (float)c->rope.factor, low = (float)c->rope.low;
+	float wave = 1 / inv * (float)(2 * M_PI);
+	float blend;
 
-	if (wave < c->rope.original / c->rope.high)
+	if ((double)wave < c->rope.original / c->rope.high)
 		return inv;
-	if (wave > c->rope.original / c->rope.low)
-		return inv / c->rope.factor;
-	blend = (c->rope.original / wave - c->rope.low) /
-		(c->rope.high - c->rope.low);
-	return (1 - blend) * inv / c->rope.factor + blend * inv;
+	if ((double)wave > c->rope.original / c->rope.low)
+		return inv / factor;
+	blend = 1 / wave * (float)c->rope.original - low;
+	blend /= (float)(c->rope.high - c->rope.low);
+	return (1 - blend) * inv / factor + blend * inv;
 }
 
 /* Frequencies and angles are rounded to float as transformers does: at
@@ -455,7 +472,7 @@ void ft_rope_table(const struct ft_config *c, size_t positions, float *table)
 		if (c->rope.type == FT_ROPE_LINEAR)
 			inv = inv / (float)c->rope.factor;
 		else if (c->rope.type == FT_ROPE_LLAMA3)
-			inv = (float)llama3(c, inv);
+			inv = llama3(c, inv);
 		for (size_t p = 0; p < positions; p++) {
 			float angle = (float)p * inv;
 

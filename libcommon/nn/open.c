@@ -41,6 +41,9 @@ int ft_load(struct ft_loaded *l, const struct ft_compute *c, const char *model,
 
 	if (ft_compute_open(l, c, err) < 0)
 		return -1;
+	if (base && (adapter || !ft_adapter_is(model)))
+		return ft_err_set(err, FT_EXIT_USAGE,
+				  "--base, but -m is not an adapter's directory");
 	if (!adapter && ft_adapter_is(model)) {
 		adapter = model;
 		if (ft_adapter_base(adapter, base, &dir, err) < 0)

@@ -144,11 +144,12 @@ bool ft_added_next(const struct ft_added *v, const struct ft_trie *t,
 		if (k->lstrip)
 			a = space_before(s, a);
 		if (k->lstrip && a < done)
-			a = done < z ? done : z;
+			a = done;
 		*f = (struct ft_found){a, z, at, k};
 		if (k->rstrip)
 			f->z = space_after(s, n, z);
-		return true;
+		if (f->a < f->z)
+			return true;
 	}
 	return false;
 }

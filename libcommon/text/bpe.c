@@ -243,7 +243,7 @@ static void build_cuts(struct ft_bpe *b, const struct ft_bpe_rule *rule,
 	b->cuts = !b->ignore_merges;
 	for (int i = 0; i < 256; i++)
 		known += b->fallback[i] >= 0;
-	b->cut_all = (b->byte_fallback && known == 256) || b->unk < 0;
+	b->cut_all = b->byte_fallback && known == 256;
 	for (size_t i = 0; i < n; i++) {
 		const struct ft_bytes *l = &b->vocab.tok[rule[i].left];
 		const struct ft_bytes *r = &b->vocab.tok[rule[i].right];
@@ -603,6 +603,10 @@ static void encode_uncut(const struct ft_bpe *b, struct ft_bpe_ctx *c,
 	put_symbols(c, pos, out);
 }
 
+/*
+ * Beside a character that is no token nothing is cut, unless bytes stand for
+ * it: it may vanish, or wait to be joined with another one like it.
+ */
 static bool known(const struct ft_bpe *b, uint32_t cp, uint32_t number,
 		  const char *s, size_t n)
 {

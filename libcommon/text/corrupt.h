@@ -19,7 +19,7 @@ enum ft_corruption {
 	FT_CORRUPT_IMPORT,   /* an import is gone */
 	FT_CORRUPT_PROPERTY, /* a widget is given an argument by a wrong name */
 	FT_CORRUPT_BRACKET,  /* a closing bracket is gone or stands twice */
-	FT_CORRUPT_API,	     /* a deprecated API instead of the current one */
+	FT_CORRUPT_API,      /* a deprecated API instead of the current one */
 	FT_CORRUPT_MEMBER,   /* a field or method that is needed is gone */
 	FT_CORRUPT_STATE,    /* state changes that nobody is told of */
 	FT_NCORRUPT,

@@ -28,8 +28,7 @@ static size_t word(const char **s)
 	return strcspn(*s, " ");
 }
 
-static bool token_is(const struct ft_dart *d, size_t i, const char *s,
-		     size_t n)
+static bool token_is(const struct ft_dart *d, size_t i, const char *s, size_t n)
 {
 	return i < d->n && d->t[i].n == n && !memcmp(d->s + d->t[i].at, s, n);
 }
@@ -65,7 +64,8 @@ static bool called(const struct ft_dart *d, size_t i, const char *name,
 
 static bool label(const struct ft_dart *d, size_t i)
 {
-	return i && d->t[i].kind == FT_DART_IDENT && ft_dart_is(d, i + 1, ":") &&
+	return i && d->t[i].kind == FT_DART_IDENT &&
+	       ft_dart_is(d, i + 1, ":") &&
 	       (ft_dart_is(d, i - 1, "(") || ft_dart_is(d, i - 1, ","));
 }
 
@@ -85,8 +85,7 @@ static size_t matches(const struct ft_dart *d, size_t i, const struct rule *r)
 		s += n;
 		k++;
 	}
-	if (r->inside &&
-	    (!label(d, i) || !called(d, i, r->inside, &widget)))
+	if (r->inside && (!label(d, i) || !called(d, i, r->inside, &widget)))
 		return 0;
 	return k;
 }

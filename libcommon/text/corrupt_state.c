@@ -71,8 +71,7 @@ static void shift_left(struct ft_corruptor *c, struct ft_ways *w, size_t from,
 }
 
 /* setState(() { body }); with the body alone left. */
-static void set_state_block(struct ft_corruptor *c, struct ft_ways *w,
-			    size_t i)
+static void set_state_block(struct ft_corruptor *c, struct ft_ways *w, size_t i)
 {
 	const struct ft_dart *d = &c->d;
 	size_t open = i + 4, close = d->t[open].match, paren = i + 1;
@@ -97,8 +96,7 @@ static void set_state_block(struct ft_corruptor *c, struct ft_ways *w,
 }
 
 /* setState(() => expression); with the expression alone left. */
-static void set_state_arrow(struct ft_corruptor *c, struct ft_ways *w,
-			    size_t i)
+static void set_state_arrow(struct ft_corruptor *c, struct ft_ways *w, size_t i)
 {
 	const struct ft_dart *d = &c->d;
 	size_t close = d->t[i + 1].match;
@@ -111,8 +109,7 @@ static void set_state_arrow(struct ft_corruptor *c, struct ft_ways *w,
 	if (ft_dart_is(d, close - 1, ","))
 		close--;
 	ft_way_change(w, begin(d, close),
-		      begin(d, d->t[i + 1].match + 1) - begin(d, close), "",
-		      0);
+		      begin(d, d->t[i + 1].match + 1) - begin(d, close), "", 0);
 }
 
 /* --- notifiers, blocs, lists ---------------------------------------------- */
@@ -147,9 +144,11 @@ static void same_list(struct ft_corruptor *c, struct ft_ways *w, size_t i)
 
 	while (comma < close && d->t[comma].kind != FT_DART_PUNCT)
 		comma++;
-	while (ft_dart_is(d, comma, ".") && d->t[comma + 1].kind == FT_DART_IDENT)
+	while (ft_dart_is(d, comma, ".") &&
+	       d->t[comma + 1].kind == FT_DART_IDENT)
 		comma += 2;
 	if (close == FT_DART_NONE || comma + 1 >= close ||
+	    ft_dart_is(d, i - 1, ">") || ft_dart_is(d, close + 1, ".") ||
 	    !ft_dart_is(d, comma, ",") || ft_dart_is(d, comma + 1, ".") ||
 	    ft_dart_is(d, comma + 1, "if") || ft_dart_is(d, comma + 1, "for"))
 		return;
@@ -192,7 +191,6 @@ static void small_ways(struct ft_corruptor *c, struct ft_ways *w, size_t i)
 	} others[] = {
 		{"ref . watch (", 2, "read"},
 		{"context . watch <", 2, "read"},
-		{"context . select <", 2, "read"},
 	};
 	const struct ft_dart *d = &c->d;
 

@@ -116,8 +116,7 @@ static size_t skip_string(struct scan *x, size_t i, bool raw, int depth)
 			break;
 		if (c == '\\' && !raw)
 			i += 2;
-		else if (c == '$' && !raw && i + 1 < x->n &&
-			 x->s[i + 1] == '{')
+		else if (c == '$' && !raw && i + 1 < x->n && x->s[i + 1] == '{')
 			i = skip_interpolation(x, i + 2, depth);
 		else
 			i++;
@@ -147,10 +146,9 @@ static size_t next_end(struct scan *x, size_t i, enum ft_dart_kind *kind)
 		return i + 1;
 	}
 	*kind = digit(s[i]) ? FT_DART_NUMBER : FT_DART_IDENT;
-	while (j < x->n &&
-	       (ident_start(s[j]) || digit(s[j]) ||
-		(*kind == FT_DART_NUMBER && s[j] == '.' && j + 1 < x->n &&
-		 digit(s[j + 1]))))
+	while (j < x->n && (ident_start(s[j]) || digit(s[j]) ||
+			    (*kind == FT_DART_NUMBER && s[j] == '.' &&
+			     j + 1 < x->n && digit(s[j + 1]))))
 		j++;
 	return j;
 }
@@ -206,9 +204,10 @@ void ft_dart_lex(struct ft_dart *d, const char *s, size_t n)
 		}
 		end = next_end(&x, i, &kind);
 		FT_GROW(d->t, d->n, d->cap, 1);
-		d->t[d->n] = (struct ft_dart_tok){
-			.kind = kind, .at = i, .n = end - i,
-			.match = FT_DART_NONE};
+		d->t[d->n] = (struct ft_dart_tok){.kind = kind,
+						  .at = i,
+						  .n = end - i,
+						  .match = FT_DART_NONE};
 		open = pair(d, d->n++, open);
 		i = end;
 	}
@@ -292,21 +291,36 @@ static bool enter(const struct ft_dart *d, struct ft_dart_walk *w)
 	return false;
 }
 
-/* The last token of the member that begins at i: its `;`, or the brace of its
-   body.  After `=` or `=>` a brace belongs to a value. */
+/* Does the brace i begin a set or map, by what stands before it? */
+static bool literal_brace(const struct ft_dart *d, size_t i)
+{
+	return ft_dart_is(d, i - 1, "=") || ft_dart_is(d, i - 1, ">") ||
+	       ft_dart_is(d, i - 1, "const");
+}
+
+/*
+ * The last token of the member that begins at i: its `;`, or the brace of its
+ * body.  After `=` or `=>` a brace belongs to a value, except that a
+ * constructor's body follows its list of initialisers.
+ */
 static size_t member_end(const struct ft_dart *d, size_t i, size_t end)
 {
-	bool value = false;
+	bool value = false, initialisers = false;
 
 	for (; i < end; i++) {
 		if (ft_dart_is(d, i, ";"))
 			return i;
-		if (ft_dart_is(d, i, "=") && !ft_dart_is(d, i - 1, "operator") &&
+		if (ft_dart_is(d, i, ":") && ft_dart_is(d, i - 1, ")") &&
+		    !value)
+			initialisers = true;
+		if (ft_dart_is(d, i, "=") &&
+		    !ft_dart_is(d, i - 1, "operator") &&
 		    !ft_dart_is(d, i - 2, "operator"))
 			value = true;
 		if (d->t[i].match == FT_DART_NONE || d->t[i].match < i)
 			continue;
-		if (ft_dart_is(d, i, "{") && !value)
+		if (ft_dart_is(d, i, "{") &&
+		    (initialisers ? !literal_brace(d, i) : !value))
 			return d->t[i].match;
 		i = d->t[i].match;
 	}

@@ -17,7 +17,7 @@ enum ft_dart_kind {
 	FT_DART_IDENT, /* keywords too */
 	FT_DART_NUMBER,
 	FT_DART_STRING, /* a whole literal, what it interpolates included */
-	FT_DART_PUNCT,	/* one byte */
+	FT_DART_PUNCT,  /* one byte */
 };
 
 #define FT_DART_NONE ((size_t)-1)
@@ -47,8 +47,8 @@ bool ft_dart_is(const struct ft_dart *d, size_t i, const char *text);
 /* A field, method, getter or setter of a class, mixin, extension or enum. */
 struct ft_dart_member {
 	size_t first, last; /* its tokens, annotations and the `;` included */
-	size_t name;	    /* token */
-	size_t owner;	    /* token: the name of the class */
+	size_t name;        /* token */
+	size_t owner;       /* token: the name of the class */
 	bool is_override;
 	bool is_constructor;
 };

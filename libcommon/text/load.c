@@ -251,10 +251,13 @@ static int read_template(struct ft_tok *k, const struct ft_json *v,
 {
 	const struct ft_json *single = ft_json_get(v, "single");
 	const struct ft_json *tokens = ft_json_get(v, "special_tokens");
-	int32_t *before = NULL;
-	size_t nbefore = 0;
 	bool seen = false;
 
+	if (k->templated)
+		return ft_err_set(
+			err, FT_EXIT_DATA,
+			"post_processor: two templates are not supported");
+	k->templated = true;
 	if (!single || single->type != FT_JSON_ARRAY)
 		return ft_err_set(err, FT_EXIT_DATA,
 				  "post_processor: no template for one text");
@@ -273,7 +276,7 @@ static int read_template(struct ft_tok *k, const struct ft_json *v,
 				ft_json_get(ft_json_get(tokens, id->s), "ids");
 
 			rc = seen ? grow_ids(&k->after, &k->nafter, ids, err)
-				  : grow_ids(&before, &nbefore, ids, err);
+				  : grow_ids(&k->before, &k->nbefore, ids, err);
 		} else if (seen || strcmp(id->s, "A")) {
 			ft_err_set(
 				err, FT_EXIT_DATA,
@@ -282,19 +285,9 @@ static int read_template(struct ft_tok *k, const struct ft_json *v,
 			seen = true;
 			rc = 0;
 		}
-		if (rc) {
-			free(before);
+		if (rc)
 			return -1;
-		}
 	}
-	/* A later template stands around what the earlier ones made. */
-	before = ft_xrealloc(before, nbefore + k->nbefore, sizeof(*before));
-	if (k->nbefore)
-		memcpy(before + nbefore, k->before,
-		       k->nbefore * sizeof(*before));
-	free(k->before);
-	k->before = before;
-	k->nbefore += nbefore;
 	if (!seen)
 		return ft_err_set(
 			err, FT_EXIT_DATA,
@@ -571,8 +564,12 @@ static int read_added_token(struct ft_tok *k, const struct ft_json *v,
 	if (!t.content.n)
 		return 0;
 	t.match = t.normalized ? normalized(k, t.content) : t.content;
+	t.spell = t.match;
 	old = added_by_content(set, &t.content);
 	if (old) {
+		/* once normalized, always decoded so */
+		if (!t.normalized)
+			t.spell = old->spell;
 		t.id = old->id;
 		t.special |= old->special;
 		*old = t;
@@ -606,8 +603,12 @@ static int read_added(struct ft_tok *k, const struct ft_json *list,
 	for (size_t i = 0; i < set->n; i++) {
 		struct ft_added_token *t = &set->tok[i];
 
-		if (t->match.n &&
-		    ft_trie_add(t->normalized ? &set->normalized : &set->raw,
+		if (!t->match.n)
+			return ft_err_set(
+				err, FT_EXIT_DATA,
+				"added_tokens: '%.64s' is empty after normalization",
+				t->content.s);
+		if (ft_trie_add(t->normalized ? &set->normalized : &set->raw,
 				&t->match, (int32_t)i))
 			return ft_err_set(
 				err, FT_EXIT_DATA,
@@ -620,7 +621,7 @@ static int read_added(struct ft_tok *k, const struct ft_json *list,
 /* --- decoding tables ------------------------------------------------------ */
 
 /*
- * How ids are spelled: an added token as it is looked for.  Which of them are
+ * How ids are spelled: an added token as it is normalized.  Which of them are
  * special is asked of the spelling, as the package does it.
  */
 static void build_words(struct ft_tok *k)
@@ -644,7 +645,7 @@ static void build_words(struct ft_tok *k)
 	if (v->n)
 		memcpy(k->word, v->tok, v->n * sizeof(*k->word));
 	for (size_t i = 0; i < k->added.n; i++)
-		k->word[k->added.tok[i].id] = k->added.tok[i].match;
+		k->word[k->added.tok[i].id] = k->added.tok[i].spell;
 	for (size_t i = 0; i < k->nword; i++)
 		k->special[i] =
 			k->word[i].s &&

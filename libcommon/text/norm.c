@@ -75,17 +75,20 @@ static void prepend(const struct ft_norm *v, const struct ft_text *t,
 	ft_textbuf_copy(b, t, 0, t->n);
 }
 
+/* What replaces a string counts as made from its last character. */
 static void replace(const struct ft_norm *v, const struct ft_text *t,
 		    struct ft_textbuf *b)
 {
-	size_t at = 0, k = v->pattern.n;
+	size_t at = 0, k = v->pattern.n, last = k - 1;
 	const char *p;
 
+	while (last && (v->pattern.s[last] & 0xc0) == 0x80)
+		last--;
 	while ((p = memmem(t->s + at, t->n - at, v->pattern.s, k))) {
 		size_t i = (size_t)(p - t->s);
 
 		ft_textbuf_copy(b, t, at, i);
-		ft_textbuf_put(b, &v->content, ft_text_from(t, i),
+		ft_textbuf_put(b, &v->content, ft_text_from(t, i + last),
 			       ft_text_to(t, i + k - 1));
 		at = i + k;
 	}

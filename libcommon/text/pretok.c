@@ -30,14 +30,12 @@ static const char *contraction(const char *p, const char *end)
  *
  * White space before something else keeps its last character for it.
  */
-static const char *scan_gpt2(const struct ft_pretok *v, const char *p,
-			     const char *end)
+const char *ft_scan_gpt2(const char *p, const char *end)
 {
 	enum { CLASS = FT_UC_L | FT_UC_N | FT_UC_S };
 	const char *q = p, *last = p;
 	unsigned kind;
 
-	(void)v;
 	if (*p == '\'' && (q = contraction(p, end)))
 		return q;
 	q = p + (*p == ' ');
@@ -62,6 +60,13 @@ static const char *scan_gpt2(const struct ft_pretok *v, const char *p,
 		q = r;
 	}
 	return end;
+}
+
+static const char *scan_gpt2(const struct ft_pretok *v, const char *p,
+			     const char *end)
+{
+	(void)v;
+	return ft_scan_gpt2(p, end);
 }
 
 static const char *scan_digits(const struct ft_pretok *v, const char *p,

@@ -106,6 +106,7 @@ struct ft_decoder {
 struct ft_added_token {
 	struct ft_bytes content;
 	struct ft_bytes match; /* what is looked for: normalized, if it is */
+	struct ft_bytes spell; /* how it is decoded */
 	int32_t id;
 	bool single_word, lstrip, rstrip, normalized, special;
 };
@@ -150,6 +151,7 @@ struct ft_tok {
 	struct ft_added added;
 	int32_t *before, *after; /* ids that the template puts around a text */
 	size_t nbefore, nafter;
+	bool templated; /* a template was read */
 	struct ft_decoder *dec;
 	size_t ndec;
 	bool has_decoder;
@@ -175,6 +177,9 @@ void ft_norm_run(const struct ft_norm *v, size_t n, struct ft_tok_ctx *c,
 void ft_pretok_run(const struct ft_tok *k, struct ft_tok_ctx *c,
 		   const struct ft_text *text, size_t a, size_t z,
 		   struct ft_ids *out);
+
+/* Where the piece that starts at p ends, by GPT-2's expression; p < end. */
+const char *ft_scan_gpt2(const char *p, const char *end);
 
 /* added.c */
 struct ft_found {

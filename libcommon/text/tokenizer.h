@@ -68,16 +68,25 @@ int32_t ft_tok_vocab_size(const struct ft_tok *t); /* highest id + 1 */
 const char *ft_tok_sha256(const struct ft_tok *t); /* of tokenizer.json */
 
 /*
- * Train a byte-level BPE with the GPT-2 split on texts, deterministic:
- * most frequent pair first, ties by the lower pair of ids (as the tokenizers
- * package's BpeTrainer).  Writes tokenizer.json to out.
+ * Train a byte-level BPE with the GPT-2 split, deterministically: the most
+ * frequent pair merges first, of equals the one with the lower ids.  Ids are
+ * the special tokens in their order, the 256 letters, then merges; pairs seen
+ * once are not merged, so that a small text gives fewer than vocab_size.
+ *
+ * The same as the tokenizers package's BpeTrainer(vocab_size, min_frequency=2,
+ * special_tokens, initial_alphabet=ByteLevel.alphabet()) behind
+ * ByteLevel(add_prefix_space=False).
  */
 struct ft_bpe_trainer;
 struct ft_bpe_trainer *ft_bpe_trainer_new(int32_t vocab_size,
 					  const char *const *specials,
 					  int nspecials);
+/* Count one text; it ends a word. */
 void ft_bpe_trainer_add(struct ft_bpe_trainer *t, const char *s, size_t n);
+/* Append tokenizer.json to out and free t.  A vocab_size without room for the
+   specials and letters is FT_EXIT_USAGE, text that was not UTF-8
+   FT_EXIT_DATA. */
 int ft_bpe_trainer_end(struct ft_bpe_trainer *t, struct ft_str *out,
-		       struct ft_err *err); /* frees t */
+		       struct ft_err *err);
 
 #endif

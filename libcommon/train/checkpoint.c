@@ -3,6 +3,8 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +105,15 @@ int ft_checkpoint_check(const struct ft_train_opts *o, struct ft_err *err)
 	return rc;
 }
 
+/* Is it ".NAME.tmp.PID", the file of a writer that is no more? */
+static bool orphan(const char *name)
+{
+	const char *at = name[0] == '.' ? strstr(name, ".tmp.") : NULL;
+	long pid = at ? strtol(at + 5, NULL, 10) : 0;
+
+	return pid > 0 && kill((pid_t)pid, 0) < 0 && errno == ESRCH;
+}
+
 /* What a killed run left half built. */
 static void remove_torn(const char *out)
 {
@@ -112,10 +123,11 @@ static void remove_torn(const char *out)
 	struct dirent *e;
 
 	while (d && (e = readdir(d))) {
-		if (!ft_starts(e->d_name, "checkpoint-") || !ft_ends(e->d_name, ".tmp"))
-			continue;
 		join(&path, out, e->d_name);
-		ft_remove_dir(path.s, &ignored);
+		if (ft_starts(e->d_name, "checkpoint-") && ft_ends(e->d_name, ".tmp"))
+			ft_remove_dir(path.s, &ignored);
+		else if (orphan(e->d_name))
+			unlink(path.s);
 	}
 	if (d)
 		closedir(d);
@@ -221,7 +233,13 @@ static int write_state(const struct ft_trainer *t, const char *dir,
 			    (long long)t->o->compute.seed,
 			    (long long)t->skipped, (long long)t->step);
 		ft_str_add_double(&s, t->train_loss_sum);
-		ft_str_adds(&s, "}\n");
+		ft_str_adds(&s, ",\"window\":[");
+		for (int i = 0; i < FT_NSUM; i++) {
+			if (i)
+				ft_str_addc(&s, ',');
+			ft_str_add_double(&s, t->window.v[i]);
+		}
+		ft_str_adds(&s, "]}\n");
 		join(&path, dir, "rng_state.json");
 		rc = ft_write_file(path.s, s.s, s.n, err);
 		add_file(f, "rng_state.json");
@@ -382,6 +400,9 @@ static int drop_old(const struct ft_trainer *t, struct ft_err *err)
 		return 0;
 	find_all(t->o->out, &f);
 	for (size_t i = keep; i < f.n && !rc; i++) {
+		/* an older run may have left later ones: this one stays */
+		if (f.step[i] == t->step)
+			continue;
 		path_of(&path, t->o->out, f.step[i]);
 		rc = remove_checkpoint(path.s, err);
 	}
@@ -444,7 +465,8 @@ int ft_checkpoint_finish(struct ft_trainer *t, struct ft_err *err)
 	struct files f = {0};
 	int rc = -1;
 
-	if (write_weights(t, t->o->out, &f, err) < 0 ||
+	/* a run killed while it dropped one may have left it half there */
+	if (drop_old(t, err) < 0 || write_weights(t, t->o->out, &f, err) < 0 ||
 	    copy_tokenizer(t, t->o->out, &f, err) < 0 ||
 	    write_state(t, t->o->out, &f, err) < 0)
 		goto out;
@@ -555,6 +577,33 @@ static int load_block(struct ft_block *b, const char *dir, const char *name,
 	return rc;
 }
 
+/* Sums since the last logged line; what was not finite was written as null. */
+static int load_window(struct ft_trainer *t, const struct ft_json *o)
+{
+	const struct ft_json *w = ft_json_get(o, "window");
+	int i = 0;
+
+	if (!w || w->type != FT_JSON_ARRAY || w->n != FT_NSUM)
+		return -1;
+	for (w = w->child; w; w = w->next)
+		t->window.v[i++] = w->type == FT_JSON_NUMBER ? w->num : NAN;
+	return 0;
+}
+
+/* The records logged before, for the state of later checkpoints. */
+static int load_history(struct ft_trainer *t, const struct ft_json *o,
+			struct ft_err *err)
+{
+	const struct ft_json *h = ft_json_get(o, "log_history");
+
+	if (!h || h->type != FT_JSON_ARRAY)
+		return ft_err_set(err, FT_EXIT_DATA,
+				  "trainer_state.json lacks a field");
+	for (h = h->child; h; h = h->next)
+		ft_metrics_remember(&t->metrics, h->raw, h->nraw);
+	return 0;
+}
+
 static int load_numbers(struct ft_trainer *t, const struct ft_json *o,
 			struct ft_err *err)
 {
@@ -563,7 +612,8 @@ static int load_numbers(struct ft_trainer *t, const struct ft_json *o,
 	    ft_json_int(o, "optimizer_steps", &t->optim.t, err) <= 0 ||
 	    ft_json_int(o, "bad_steps", &t->bad, err) <= 0 ||
 	    ft_json_int(o, "skipped_steps", &t->skipped, err) <= 0 ||
-	    ft_json_real(o, "train_loss_sum", &t->train_loss_sum, err) <= 0)
+	    ft_json_real(o, "train_loss_sum", &t->train_loss_sum, err) <= 0 ||
+	    load_window(t, o) < 0)
 		return ft_err_set(err, FT_EXIT_DATA,
 				  "rng_state.json lacks a field");
 	return 0;
@@ -575,7 +625,7 @@ int ft_checkpoint_load(struct ft_trainer *t, const char *dir,
 	struct ft_str path = {0};
 	struct ft_arena a = {0};
 	struct ft_json *o;
-	char *manifest, *state = NULL;
+	char *manifest, *state = NULL, *log = NULL;
 	int rc = -1;
 
 	manifest = read_json(dir, FT_MANIFEST, &a, &o, err);
@@ -583,6 +633,9 @@ int ft_checkpoint_load(struct ft_trainer *t, const char *dir,
 		goto out;
 	state = read_json(dir, "rng_state.json", &a, &o, err);
 	if (!state || load_numbers(t, o, err) < 0)
+		goto out;
+	log = read_json(dir, "trainer_state.json", &a, &o, err);
+	if (!log || load_history(t, o, err) < 0)
 		goto out;
 	if (load_block(t->block, dir, t->o->full ? "model.safetensors" : "adapter_model.safetensors", err) < 0)
 		goto out;
@@ -601,5 +654,6 @@ out:
 	ft_str_release(&path);
 	free(manifest);
 	free(state);
+	free(log);
 	return rc;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "libcommon/base/die.h"
 #include "libcommon/base/mem.h"
@@ -32,15 +33,12 @@ static void on_save(int sig)
 	save_signal = sig;
 }
 
-static void catch_signals(void)
+static void catch_signal(int sig, void (*handler)(int))
 {
-	struct sigaction a = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
+	struct sigaction a = {.sa_handler = handler, .sa_flags = SA_RESTART};
 
 	sigemptyset(&a.sa_mask);
-	sigaction(SIGINT, &a, NULL);
-	sigaction(SIGTERM, &a, NULL);
-	a.sa_handler = on_save;
-	sigaction(SIGUSR1, &a, NULL);
+	sigaction(sig, &a, NULL);
 }
 
 static void release_signals(void)
@@ -142,6 +140,24 @@ static int64_t total_steps(const struct ft_trainer *t)
 	return (int64_t)ceil(t->o->epochs * per - 1e-9);
 }
 
+/* A result written over what training starts from could not be resumed, and a
+   kill would leave neither. */
+static int check_apart(const struct ft_trainer *t, struct ft_err *err)
+{
+	const char *const dirs[] = {t->l.dir, t->l.adapter_dir};
+	struct stat out, in;
+
+	for (int i = 0; i < 2; i++) {
+		if (dirs[i] && stat(t->o->out, &out) == 0 &&
+		    stat(dirs[i], &in) == 0 && out.st_dev == in.st_dev &&
+		    out.st_ino == in.st_ino)
+			return ft_err_set(err, FT_EXIT_USAGE,
+					  "the output directory is the one training starts from, '%.200s'",
+					  dirs[i]);
+	}
+	return 0;
+}
+
 static int prepare(struct ft_trainer *t, const char *stream,
 		   struct ft_err *err)
 {
@@ -149,13 +165,12 @@ static int prepare(struct ft_trainer *t, const char *stream,
 	struct ft_str from = {0};
 	int rc;
 
+	/* all that can be refused comes before OUT is touched */
 	if (ft_checkpoint_check(o, err) < 0)
 		return -1;
 	if (ft_load(&t->l, &o->compute, o->model, o->adapter, o->base, o->full,
 		    err) < 0 ||
-	    load_data(t, stream, err) < 0)
-		return -1;
-	if (ft_mkdirs(o->out, err) < 0 || ft_checkpoint_claim(t, err) < 0)
+	    check_apart(t, err) < 0 || load_data(t, stream, err) < 0)
 		return -1;
 	if (ft_model_digest(t->l.adapter_dir ? t->l.adapter_dir : t->l.dir,
 			    t->start_digest, err) < 0)
@@ -169,6 +184,10 @@ static int prepare(struct ft_trainer *t, const char *stream,
 	rc = ft_checkpoint_find(t, &from, err);
 	if (rc > 0)
 		rc = ft_checkpoint_load(t, from.s, err);
+	if (!rc)
+		rc = ft_mkdirs(o->out, err);
+	if (!rc)
+		rc = ft_checkpoint_claim(t, err);
 	if (!rc) {
 		struct ft_str path = {0};
 
@@ -232,8 +251,9 @@ static void evaluate(struct ft_trainer *t)
 	free(rows);
 }
 
+/* Speed since the last logged line; its sums, which a checkpoint keeps, are
+   t->window. */
 struct window {
-	struct ft_sums sums;
 	double start;
 	int64_t tokens;
 };
@@ -244,13 +264,14 @@ static void log_window(struct ft_trainer *t, struct window *w, double norm,
 	struct ft_str fields = {0};
 
 	ft_metric(&fields, "", "epoch", epoch_of(t));
-	t->method->report(t, &w->sums, "", &fields);
+	t->method->report(t, &t->window, "", &fields);
 	ft_metric(&fields, "", "grad_norm", norm);
 	ft_metric(&fields, "", "learning_rate", lr);
 	ft_metric(&fields, "", "num_tokens", (double)t->num_tokens);
 	ft_metrics_put(&t->metrics, t->step, fields.s);
 	ft_str_release(&fields);
 	*w = (struct window){.start = ft_now()};
+	t->window = (struct ft_sums){{0}};
 }
 
 /* 0; -1 when too many steps in a row were not finite. */
@@ -319,8 +340,9 @@ static int one_step(struct ft_trainer *t, size_t *rows, struct window *w,
 		w->tokens += (int64_t)tokens;
 	}
 	t->step++;
-	t->train_loss_sum += loss;
-	add_sums(&w->sums, &sums);
+	if (!t->bad)
+		t->train_loss_sum += loss;
+	add_sums(&t->window, &sums);
 	log = t->step % t->o->logging_steps == 0 || t->step == t->total;
 	snprintf(values, sizeof(values), "loss %.4f lr %.2e grad_norm %.3g",
 		 loss, lr, norm);
@@ -338,7 +360,9 @@ static bool due(int64_t step, int64_t every)
 
 static int train_steps(struct ft_trainer *t, int *sig, struct ft_err *err)
 {
-	size_t *rows = ft_xcalloc(t->data.per_step, sizeof(*rows));
+	size_t most_rows = t->data.per_step < t->data.b.nrow ? t->data.per_step
+							     : t->data.b.nrow;
+	size_t *rows = ft_xcalloc(most_rows, sizeof(*rows));
 	struct window w = {.start = ft_now()};
 	struct ft_progress bar;
 	int64_t saved = t->step;
@@ -373,10 +397,15 @@ int ft_train(struct ft_trainer *t, const char *stream, int *sig,
 	int rc;
 
 	*sig = 0;
+	t->metrics.fd = -1;
+	/* a signal to save may come as early as it likes; one to stop finds
+	   nothing to save before the first step */
+	catch_signal(SIGUSR1, on_save);
 	rc = prepare(t, stream, err);
 	if (rc < 0)
 		return -1;
-	catch_signals();
+	catch_signal(SIGINT, on_stop);
+	catch_signal(SIGTERM, on_stop);
 	rc = train_steps(t, sig, err);
 	if (!rc && !*sig)
 		rc = ft_checkpoint_finish(t, err);

@@ -54,7 +54,8 @@ struct ft_trainer {
 	int64_t bad, num_tokens, skipped;
 	struct ft_metrics metrics;
 	char start_digest[65]; /* the model training began from */
-	double train_loss_sum; /* over steps */
+	double train_loss_sum; /* over steps that were applied */
+	struct ft_sums window; /* since the last logged line */
 };
 
 /*

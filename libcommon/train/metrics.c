@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,26 +17,28 @@
 #include "libcommon/io/json.h"
 #include "libcommon/io/output.h"
 
-static void remember(struct ft_metrics *m, const char *line, size_t n)
+void ft_metrics_remember(struct ft_metrics *m, const char *record, size_t n)
 {
 	if (m->history.n)
 		ft_str_addc(&m->history, ',');
 	ft_str_addc(&m->history, '\n');
 	ft_str_adds(&m->history, "    ");
-	ft_str_add(&m->history, line, n);
+	ft_str_add(&m->history, record, n);
 }
 
-/* Lines of steps up to keep; a torn last line is left out. */
-static int keep_lines(struct ft_metrics *m, const char *path, int64_t keep,
-		      struct ft_str *out, struct ft_err *err)
+/* Leave lines of steps up to keep alone in a file; a line that a full disk or
+   a kill tore goes too. */
+static int keep_lines(const char *path, int64_t keep, struct ft_err *err)
 {
+	struct ft_str kept = {0};
 	struct ft_arena a = {0};
 	struct ft_json *o;
+	struct stat sb;
 	size_t n;
 	char *text, *line, *end;
 	int rc = 0;
 
-	if (access(path, F_OK) < 0)
+	if (stat(path, &sb) < 0 || !S_ISREG(sb.st_mode))
 		return 0;
 	text = ft_read_file(path, (size_t)1 << 32, &n, err);
 	if (!text)
@@ -49,10 +52,12 @@ static int keep_lines(struct ft_metrics *m, const char *path, int64_t keep,
 		if (ft_json_parse(&a, line, (size_t)(end - line), &o, &ignored) < 0 ||
 		    ft_json_int(o, "step", &step, &ignored) <= 0 || step > keep)
 			continue;
-		ft_str_add(out, line, (size_t)(end - line) + 1);
-		remember(m, line, (size_t)(end - line));
+		ft_str_add(&kept, line, (size_t)(end - line) + 1);
 	}
+	if (kept.n != n)
+		rc = ft_write_file(path, ft_str_cstr(&kept), kept.n, err);
 	ft_arena_release(&a);
+	ft_str_release(&kept);
 	free(text);
 	return rc;
 }
@@ -60,20 +65,15 @@ static int keep_lines(struct ft_metrics *m, const char *path, int64_t keep,
 int ft_metrics_open(struct ft_metrics *m, const char *path, int64_t keep,
 		    struct ft_err *err)
 {
-	struct ft_str old = {0};
-	int rc;
+	int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND;
 
-	*m = (struct ft_metrics){.fd = -1};
-	rc = keep > 0 ? keep_lines(m, path, keep, &old, err) : 0;
-	if (!rc) {
-		m->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_TRUNC, 0666);
-		if (m->fd < 0)
-			rc = ft_err_sys(err, "cannot open '%s'", path);
-		else if (old.n && write(m->fd, old.s, old.n) != (ssize_t)old.n)
-			rc = ft_err_sys(err, "cannot write '%s'", path);
-	}
-	ft_str_release(&old);
-	return rc;
+	m->failed = false;
+	if (keep > 0 && keep_lines(path, keep, err) < 0)
+		return -1;
+	m->fd = open(path, keep > 0 ? flags : flags | O_TRUNC, 0666);
+	if (m->fd < 0)
+		return ft_err_sys(err, "cannot open '%s'", path);
+	return 0;
 }
 
 void ft_metrics_close(struct ft_metrics *m)
@@ -99,7 +99,7 @@ void ft_metrics_put(struct ft_metrics *m, int64_t step, const char *fields)
 	/* what a checkpoint keeps holds no time: same run, same bytes */
 	ft_str_clear(&s);
 	ft_str_addf(&s, "{\"step\":%lld,%s}", (long long)step, fields);
-	remember(m, s.s, s.n);
+	ft_metrics_remember(m, s.s, s.n);
 	ft_str_release(&s);
 }
 

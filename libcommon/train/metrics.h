@@ -19,9 +19,11 @@ struct ft_metrics {
 };
 
 /* Opens path to append; records of steps after keep_steps are cut off first
-   (a resumed run writes them again), and history gets the others. */
+   (a resumed run writes them again). */
 int ft_metrics_open(struct ft_metrics *m, const char *path, int64_t keep_steps, struct ft_err *err);
 void ft_metrics_close(struct ft_metrics *m);
+/* Add a record, an object's text, to history: what a checkpoint kept of it. */
+void ft_metrics_remember(struct ft_metrics *m, const char *record, size_t n);
 /* fields is the inside of an object: "\"loss\":1.5,\"epoch\":0.1".  step and
    time are put before. */
 void ft_metrics_put(struct ft_metrics *m, int64_t step, const char *fields);

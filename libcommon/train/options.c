@@ -19,11 +19,11 @@ const struct ft_opt *ft_train_table(struct ft_train_opts *o)
 		FT_STR_FREE(0, "metrics", &o->metrics, "FILE", "metrics JSONL (default: train.metrics.jsonl in the output directory)"),
 		FT_STR_FREE(0, "eval-file", &o->eval_file, "STREAM", "evaluate on this token stream"),
 		FT_INT_FREE(0, "eval-steps", &o->eval_steps, 0, big, "N", "evaluate every N steps (0: at the end only)"),
-		FT_INT(0, "lora-r", &o->lora.r, 1, 4096, "N", "rank of a new adapter"),
-		FT_REAL(0, "lora-alpha", &o->lora.alpha, 1e-6, 1e6, "X", "its scale is alpha / r"),
+		{0, "lora-r", FT_KIND_INT, {.i = &o->lora.r}, 1, 4096, "N", "rank of a new adapter", 0, &o->lora_given},
+		{0, "lora-alpha", FT_KIND_REAL, {.r = &o->lora.alpha}, 1e-6, 1e6, "X", "its scale is alpha / r", 0, &o->lora_given},
 		{0, "lora-dropout", FT_KIND_REAL, {.r = &o->lora.dropout}, 0, 0.99, "P", "dropout on the input of LoRA layers", 0, &o->dropout_given},
-		FT_LIST(0, "lora-target-modules", &o->lora.targets, "NAMES", "linear layers to adapt, by comma, or all-linear"),
-		FT_FLAG(0, "use-rslora", &o->lora.rslora, "scale by alpha / sqrt(r)"),
+		{0, "lora-target-modules", FT_KIND_LIST, {.list = &o->lora.targets}, 0, 0, "NAMES", "linear layers to adapt, by comma, or all-linear", 0, &o->lora_given},
+		{0, "use-rslora", FT_KIND_FLAG, {.flag = &o->lora.rslora}, 0, 0, 0, "scale by alpha / sqrt(r)", 0, &o->lora_given},
 		FT_INT(0, "per-device-train-batch-size", &o->batch, 1, 1 << 20, "N", "rows in a step's part"),
 		FT_INT(0, "gradient-accumulation-steps", &o->accumulation, 1, 1 << 20, "N", "parts in a step"),
 		FT_INT(0, "micro-batch-tokens", &o->micro_tokens, 1, 1 << 24, "N", "tokens computed at a time (a longer row still goes whole)"),
@@ -45,7 +45,7 @@ const struct ft_opt *ft_train_table(struct ft_train_opts *o)
 		FT_INT_FREE(0, "save-steps", &o->save_steps, 0, big, "N", "checkpoint every N steps (0: never)"),
 		FT_INT_FREE(0, "save-total-limit", &o->save_total_limit, 0, big, "N", "keep the newest N checkpoints (0: all)"),
 		FT_STR_FREE(0, "resume-from-checkpoint", &o->resume, "DIR|auto", "go on from a checkpoint; auto: the newest complete one, else from the start"),
-		FT_INT_FREE(0, "max-bad-steps", &o->max_bad_steps, 1, big, "N", "end after N steps in a row that are not finite"),
+		FT_INT_FREE(0, "max-bad-steps", &o->max_bad_steps, 1, big, "N", "end when more than N steps in a row are not finite"),
 		FT_FLAG(0, "overfit-one-batch", &o->overfit_one_batch, "train on the first step's rows again and again"),
 		FT_FLAG(0, "allow-no-stop", &o->allow_no_stop, "take data in which no row trains an end token"),
 		FT_COMPUTE_OPTS(&o->compute),
@@ -67,6 +67,12 @@ int ft_train_check(struct ft_train_opts *o, struct ft_err *err)
 	if (o->full && (o->adapter || ft_adapter_is(o->model)))
 		return ft_err_set(err, FT_EXIT_USAGE,
 				  "--full trains a model, not an adapter; merge it first (ft-export --to hf)");
+	if (o->lora_given && (o->adapter || ft_adapter_is(o->model)))
+		return ft_err_set(err, FT_EXIT_USAGE,
+				  "--lora-* shape a new adapter, but this run goes on from one");
+	if (o->full && (o->lora_given || o->dropout_given))
+		return ft_err_set(err, FT_EXIT_USAGE,
+				  "--lora-* with --full: there is no adapter");
 	if (o->eval_steps && !o->eval_file)
 		return ft_err_set(err, FT_EXIT_USAGE,
 				  "--eval-steps without --eval-file");

@@ -13,6 +13,7 @@ struct ft_train_opts {
 	const char *model, *base, *adapter, *out, *metrics, *eval_file, *resume;
 	bool full, overfit_one_batch, allow_no_stop, overwrite;
 	struct ft_lora_opts lora;
+	bool lora_given; /* an option of a new adapter */
 	bool dropout_given;
 	struct ft_compute compute;
 	int64_t batch, accumulation, max_steps, save_steps, save_total_limit;

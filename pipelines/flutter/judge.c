@@ -517,29 +517,66 @@ static bool asks_for_test(struct span in)
 
 /* --- the rest of the grades ---------------------------------------------- */
 
-static const struct {
-	const char *word, *before; /* before: the word in front, or NULL */
-} deprecated[] = {
-#include "pipelines/flutter/deprecated.inc"
+struct api {
+	const char *group, *old, *inside;
 };
+
+/* What ft-pairgen puts in place of current API. */
+static const struct api apis[] = {
+#define API(group, lead, from, to, inside) {group, to, inside},
+#include "libcommon/text/corrupt_rules.inc"
+};
+
+/* Groups whose old side is also said rightly of other things. */
+static const char *const also_current[] = {
+	"argb", "theme-data", "riverpod", "launch", "share", NULL,
+};
+
+static bool ambiguous(const struct api *a)
+{
+	for (int i = 0; also_current[i]; i++) {
+		if (strcmp(also_current[i], a->group) == 0)
+			return true;
+	}
+	return a->inside != NULL;
+}
+
+/* Does the pattern stand at token i?  `*` is any word, `-` no token. */
+static bool stands_at(const struct code *pattern, const struct code *c,
+		      size_t i)
+{
+	for (size_t k = 0; k < pattern->n; k++) {
+		const struct token *p = &pattern->v[k];
+
+		if (is(p, "-"))
+			continue;
+		if (i == c->n ||
+		    (is(p, "*") ? c->v[i].kind != WORD
+				: p->n != c->v[i].n ||
+					  memcmp(p->s, c->v[i].s, p->n) != 0))
+			return false;
+		i++;
+	}
+	return true;
+}
 
 static int deprecated_names(const struct code *c)
 {
 	int n = 0;
 
-	for (size_t k = 0; k < sizeof(deprecated) / sizeof(*deprecated); k++) {
-		for (size_t i = 0; i < c->n; i++) {
-			const char *b = deprecated[k].before;
+	for (size_t k = 0; k < sizeof(apis) / sizeof(*apis); k++) {
+		struct code pattern = {0};
 
-			if (!is(&c->v[i], deprecated[k].word) ||
-			    c->v[i].kind != WORD)
-				continue;
-			if (b && !(i > 1 && is(&c->v[i - 1], ".") &&
-				   is(&c->v[i - 2], b)))
-				continue;
-			n++;
-			break;
+		if (ambiguous(&apis[k]))
+			continue;
+		lex(&pattern, apis[k].old, strlen(apis[k].old));
+		for (size_t i = 0; i < c->n; i++) {
+			if (stands_at(&pattern, c, i)) {
+				n++;
+				break;
+			}
 		}
+		free(pattern.v);
 	}
 	return n;
 }

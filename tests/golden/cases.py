@@ -14,6 +14,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+import contextlib
 import json
 import shutil
 
@@ -23,6 +24,7 @@ import torch.nn.functional as F
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 from transformers import LlamaForCausalLM
+from transformers.models.llama import modeling_llama as llama
 from transformers.optimization import get_linear_schedule_with_warmup
 from transformers.trainer import Trainer
 
@@ -61,7 +63,7 @@ def shapes(c):
         yield "lm_head.weight", (c["vocab_size"], h)
 
 
-def random_model(c, seed, dtype=torch.float32):
+def random_model(c, seed, dtype=torch.float32, embed=0.7, matrix=1.4):
     """Weights that make every part of a layer matter: norms away from 1,
     attention far from uniform, logits some units apart."""
     rng = np.random.default_rng(seed)
@@ -73,11 +75,11 @@ def random_model(c, seed, dtype=torch.float32):
         elif name.endswith("bias"):
             x *= 0.3
         elif "embed" in name:
-            x *= 0.7
+            x *= embed
         elif "lm_head" in name:
             x *= 2 / shape[1] ** 0.5
         else:
-            x *= 1.4 / shape[1] ** 0.5
+            x *= matrix / shape[1] ** 0.5
         out[name] = torch.tensor(x, dtype=torch.float32).to(dtype)
     return out
 
@@ -112,7 +114,8 @@ def open_model(path):
     return m
 
 
-def with_adapter(model, seed, targets, r=4, alpha=8, rslora=False, dropout=0.0):
+def with_adapter(model, seed, targets, r=4, alpha=8, rslora=False, dropout=0.0,
+                 b=0.3):
     cfg = LoraConfig(r=r, lora_alpha=alpha, target_modules=targets,
                      use_rslora=rslora, lora_dropout=dropout,
                      task_type="CAUSAL_LM")
@@ -122,7 +125,7 @@ def with_adapter(model, seed, targets, r=4, alpha=8, rslora=False, dropout=0.0):
         if "lora_" not in name:
             continue
         x = rng.standard_normal(tuple(p.shape)) * (
-            0.6 if "lora_B" in name else 1.2 / p.shape[1] ** 0.5)
+            b if "lora_B" in name else 1.2 / p.shape[1] ** 0.5)
         p.data.copy_(torch.tensor(x, dtype=torch.float32))
     peft.eval()
     return peft
@@ -236,6 +239,25 @@ def dpo(policy, ref, rows, loss):
 LOSSES = ["sigmoid", "cdpo", "hinge", "ipo"]
 
 
+class _Double:
+    """torch, but float32 means float64: for transformers' own upcasts."""
+
+    def __getattr__(self, name):
+        return getattr(torch, "float64" if name == "float32" else name)
+
+
+@contextlib.contextmanager
+def double(model):
+    """The same computation in double, to see what rounding does to it."""
+    llama.torch = _Double()
+    model.double()
+    try:
+        yield model
+    finally:
+        llama.torch = torch
+        model.float()
+
+
 # --- gradients and steps -----------------------------------------------------
 
 def trained(model, lora):
@@ -301,10 +323,10 @@ def greedy(model, prompt, n):
 
 def greedy_clear(model, rng, vocab, n=64):
     """A prompt whose greedy text is not a matter of rounding."""
-    for _ in range(200):
+    for _ in range(400):
         prompt = rng.integers(3, vocab, 4).tolist()
         ids, lead = greedy(model, prompt, n)
-        if lead > 5e-3 and len(set(ids.tolist())) > 5:
+        if lead > 3e-3 and len(set(ids.tolist())) > 2 and 2 not in ids:
             return torch.tensor(prompt, dtype=torch.int32), ids
     raise SystemExit("no prompt with a clear greedy text")
 
@@ -313,6 +335,13 @@ def save(path, tensors, meta):
     tensors = {k: v.detach().contiguous() for k, v in tensors.items()}
     save_file(tensors, path, metadata={k: str(v) for k, v in meta.items()})
     os.chmod(path, 0o644)
+
+
+def save_expect(path, tensors, hyper, **meta):
+    # one entry: the safetensors package writes several in any order
+    meta["hyper"] = hyper
+    save(os.path.join(path, "expect.safetensors"), tensors,
+         {"ft": json.dumps(meta, sort_keys=True)})
 
 
 def fresh(path):

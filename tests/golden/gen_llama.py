@@ -8,6 +8,8 @@ DPO losses, their gradients, 20 AdamW steps, a greedy text.
 """
 import sys
 
+from tokenizers import Tokenizer
+
 from cases import *
 
 LLAMA3 = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0,
@@ -42,7 +44,7 @@ HYPER = dict(batch=2, steps=20, warmup=3, decay=0.0, clip=1.0, lr_full=3e-3,
 HYPERS = {"bias": dict(decay=0.1, clip=0.5, warmup=5)}
 
 
-def expectations(model, peft, rows, pairs, hyper, full=None):
+def expectations(peft, rows, pairs, hyper, full=None, dpo_full=True):
     """full limits the parameters whose full gradients are kept."""
     t = rows_tensors(rows, "sft.") | rows_tensors(pairs, "pair.")
     one = lambda x: x.detach().reshape(1)
@@ -65,13 +67,34 @@ def expectations(model, peft, rows, pairs, hyper, full=None):
         kept = [x for x in params if full is None or full(x[0])]
         loss, t["sft.logps"] = sft(peft, rows)
         t["sft.loss"], t["sft.full.grad"] = one(loss), gradient(loss, kept)
-        # the reference of --full is a frozen copy; any numbers will do
-        loss = dpo(pair_sums(peft, pairs), policy.detach(), pairs, "sigmoid")
-        t["dpo.sigmoid.full.loss"] = one(loss)
-        t["dpo.sigmoid.full.grad"] = gradient(loss, kept)
+        if dpo_full:
+            # the reference of --full is a frozen copy; any numbers will do
+            loss = dpo(pair_sums(peft, pairs), policy.detach(), pairs,
+                       "sigmoid")
+            t["dpo.sigmoid.full.loss"] = one(loss)
+            t["dpo.sigmoid.full.grad"] = gradient(loss, kept)
         t["steps.full.loss"], t["steps.full.norm"] = steps(
             peft, rows, False, hyper)
     return t, [n for n, _ in kept]
+
+
+def rounding(peft, rows, hyper):
+    """How far float32 itself is from the truth, by its worst tensor of
+    gradients and its worst loss of the steps: where that is much, agreement
+    would be luck."""
+    far = 0
+    for lora in (True, False):
+        with contextlib.nullcontext() if lora else peft.disable_adapter():
+            params = trained(peft, lora)
+            grads = lambda: torch.autograd.grad(
+                sft(peft, rows)[0], [p for _, p in params])
+            a, la = grads(), steps(peft, rows, lora, hyper)[0]
+            with double(peft):
+                b, lb = grads(), steps(peft, rows, lora, hyper)[0]
+        far = max([far, (la - lb).abs().max().item()]
+                  + [((x - y).abs().max() / y.abs().max()).item()
+                     for x, y in zip(a, b)])
+    return far
 
 
 def make(case, out, seed):
@@ -81,7 +104,7 @@ def make(case, out, seed):
     dtype = torch.bfloat16 if case == "bf16" else torch.float32
     write_json(os.path.join(path, "config.json"), c)
     save(os.path.join(path, "model.safetensors"),
-         random_model(c, seed, dtype), {"format": "pt"})
+         random_model(c, seed, dtype, 1.0, 1.2), {"format": "pt"})
     if case == "rope_llama3":
         kw["v5"] = False
         other = fresh(os.path.join(out, "v4"))
@@ -97,21 +120,90 @@ def make(case, out, seed):
         shutil.copy(os.path.join(other, "config.json"),
                     os.path.join(path, "config_v4.json"))
         shutil.rmtree(other)
-    prompt, text = greedy_clear(model, rng, c["vocab_size"])
     peft = with_adapter(model, seed + 2,
                         **ADAPTERS.get(case, dict(targets="all-linear")))
-    save_adapter(peft, os.path.join(path, "adapter"), "..")
     hyper = HYPER | HYPERS.get(case, {})
-    t, _ = expectations(model, peft, rows, pairs, hyper)
-    t["greedy.prompt"], t["greedy.ids"] = prompt, text
-    save(os.path.join(path, "expect.safetensors"), t, hyper)
+    far = rounding(peft, rows, hyper)
+    print("%s, seed %d: rounding %.1e" % (case, seed, far), flush=True)
+    if far > 2e-5:
+        return False
+    save_adapter(peft, os.path.join(path, "adapter"), "..")
+    t, _ = expectations(peft, rows, pairs, hyper,
+                        dpo_full=case in ("mha", "gqa_tied", "bias"))
+    with peft.disable_adapter():
+        t["greedy.prompt"], t["greedy.ids"] = greedy_clear(
+            peft, rng, c["vocab_size"])
+    save_expect(path, t, hyper)
+    return True
+
+
+STORIES = [
+    ("Once upon a time,", [" there was a little girl named Lily."]),
+    ("", ["One day, a big dog ran to the park and saw a red ball."]),
+    ("Tom had a new toy. He was very", [" happy.", " sad because it broke."]),
+]
+STORY_PAIRS = [
+    ("Lily went to the", [" store with her mom.", " dog the the sky."]),
+    ("The cat was", [" so happy that it jumped up and down.", " not."]),
+]
+
+
+def encode(tok, rows):
+    """Prompt and completion as one text; the model's BOS comes first."""
+    out = []
+    for prompt, texts in rows:
+        prefix = tok.encode(prompt).ids if prompt else []
+        branches = []
+        for t in texts:
+            ids = tok.encode(prompt + t).ids
+            assert ids[:len(prefix)] == prefix
+            branches.append((ids[len(prefix):], [1] * (len(ids) - len(prefix))))
+        if not prefix:
+            branches[0][1][0] = 0
+        out.append((prefix, branches))
+    return out
+
+
+def kept(name):
+    """Of a model of 260k, these tensors' gradients."""
+    return ("norm" in name or name.endswith("layers.0.self_attn.k_proj.weight")
+            or name.endswith("layers.4.self_attn.v_proj.weight")
+            or name.endswith("layers.2.self_attn.o_proj.weight"))
+
+
+def stories(out):
+    """Expectations for the shared model stories260K, which stays there."""
+    shared = os.environ.get("FT_SHARED", "../shared")
+    model = os.path.join(shared, "data/models/stories260K")
+    if not os.path.isdir(model):
+        print("stories260K: skipped, no shared data at %s" % shared)
+        return
+    path = fresh(os.path.join(out, "tests/data/golden/stories260K"))
+    tok = Tokenizer.from_file(os.path.join(model, "tokenizer.json"))
+    rows, pairs = encode(tok, STORIES), encode(tok, STORY_PAIRS)
+    hyper = HYPER | dict(batch=1, lr_full=5e-4, lr_lora=5e-3)
+    peft = with_adapter(open_model(model), 7, ["q_proj", "v_proj"], b=0.08)
+    print("stories260K: rounding %.1e" % rounding(peft, rows, hyper))
+    save_adapter(peft, os.path.join(path, "adapter"), "stories260K")
+    t, names = expectations(peft, rows, pairs, hyper, kept, False)
+    prompt = tok.encode("Once upon a time, there was a").ids
+    with peft.disable_adapter():
+        ids, lead = greedy(peft, prompt, 64)
+    print("stories260K: %r, lead %.1e" % (tok.decode(ids.tolist()), lead))
+    t["greedy.prompt"] = torch.tensor(prompt, dtype=torch.int32)
+    t["greedy.ids"] = ids
+    save_expect(path, t, hyper, full=names)
 
 
 def main():
     out = sys.argv[1] if len(sys.argv) > 1 else "."
     for i, case in enumerate(CASES):
         if len(sys.argv) < 3 or sys.argv[2] == case:
-            make(case, out, 100 + 10 * i)
+            seed = 100 + 10 * i
+            while not make(case, out, seed):
+                seed += 1000
+    if len(sys.argv) < 3 or sys.argv[2] == "stories260K":
+        stories(out)
 
 
 if __name__ == "__main__":

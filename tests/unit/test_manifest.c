@@ -53,7 +53,7 @@ static void test_damage(void)
 {
 	static const char *const same[] = {"b.txt", "b.txt"};
 	static const char *const outside[] = {"../x"};
-	static const char *const deep[] = {"a/b/c"};
+	static const char *const deep[] = {"s/t/c"};
 	static const char *const absent[] = {"nothing"};
 	char *dir = scratch_path("d");
 	struct ft_err err;
@@ -75,6 +75,9 @@ static void test_damage(void)
 	scratch_file("d/b.txt", "hello", 5);
 	CHECK(ft_manifest_write(dir, same, 2, NULL, &err) == -1,
 	      "a name twice: %s", err.msg);
+	ft_mkdirs(scratch_path("d/s/t"), &err);
+	scratch_file("d/s/t/c", "", 0);
+	scratch_file("x", "", 0);
 	CHECK(ft_manifest_write(dir, outside, 1, NULL, &err) == -1 &&
 		      ft_manifest_write(dir, deep, 1, NULL, &err) == -1,
 	      "names that leave: %s", err.msg);

@@ -86,6 +86,11 @@ static void test_plain(void)
 		ok = ok && v[i] == i;
 	CHECK(ok && cap >= 1000 && cap <= 4096, "a growing array");
 	free(v);
+	cap = 0;
+	v = ft_grow(NULL, 0, &cap, 1000, sizeof(*v));
+	CHECK(cap >= 1000, "by more than doubling");
+	v[999] = 1;
+	free(v);
 }
 
 static void test_arena(void)

@@ -53,6 +53,22 @@ static void test_fixed(void)
 	      "another: %a", ft_rng_unit(0, FT_RNG_SAMPLE, 1, 2));
 }
 
+/* Numbers 2k and 2k + 1 are the two that Box and Muller make of bits k. */
+static void test_normal(void)
+{
+	uint32_t r[4];
+	double u, x = ft_rng_normal(9, FT_RNG_INIT, 4, 6);
+	double y = ft_rng_normal(9, FT_RNG_INIT, 4, 7);
+
+	ft_rng_bits(9, FT_RNG_INIT, 4, 3, r);
+	u = 1 - ((double)(((uint64_t)r[0] << 32 | r[1]) >> 11) + 1) * 0x1p-53;
+	CHECK(fabs(x * x + y * y + 2 * log1p(-u)) < 1e-12,
+	      "a pair of normals is one point");
+	u = (double)(((uint64_t)r[2] << 32 | r[3]) >> 11) * 0x1p-53;
+	u = remainder(atan2(y, x) / 6.283185307179586 - u, 1);
+	CHECK(fabs(u) < 1e-12, "at its angle");
+}
+
 static void test_ranges(void)
 {
 	double sum = 0, sq = 0, cross = 0, prev = 0;
@@ -114,6 +130,7 @@ int main(void)
 {
 	test_philox();
 	test_fixed();
+	test_normal();
 	test_ranges();
 	test_permute();
 	return test_done();

@@ -64,6 +64,29 @@ static void add(void *arg, size_t i, int worker)
 	((size_t *)arg)[i] += i;
 }
 
+static void slow(void *arg, size_t i, int worker)
+{
+	struct timespec nap = {0, 5000000};
+
+	(void)i;
+	nanosleep(&nap, NULL);
+	atomic_fetch_add(&((atomic_int *)arg)[worker], 1);
+}
+
+/* However long they slept, both take a share. */
+static void test_share(void)
+{
+	struct ft_pool *p = ft_pool_new(2);
+	struct timespec nap = {0, 50000000};
+	atomic_int n[2] = {0};
+
+	nanosleep(&nap, NULL);
+	ft_pool_run(p, slow, n, 20);
+	CHECK(ft_pool_threads(p) < 2 || (n[0] > 2 && n[1] > 2),
+	      "both of two work: %d and %d pieces", n[0], n[1]);
+	ft_pool_free(p);
+}
+
 /* Workers fall asleep between runs: they must wake, and none may be lost. */
 static void test_sleep(void)
 {
@@ -115,6 +138,7 @@ int main(void)
 	run(2, 1000, 50);
 	run(3, 7, 200);
 	run(8, 5000, 20);
+	test_share();
 	test_sleep();
 	test_late();
 	return test_done();

@@ -18,13 +18,13 @@ struct point {
 
 /* One metric of one run, steps ascending. */
 struct series {
-	char *name; /* owned */
+	char *name;      /* owned */
 	struct point *v; /* owned */
 	size_t n, cap;
 };
 
 struct run {
-	char *label; /* owned */
+	char *label;      /* owned */
 	struct series *v; /* owned */
 	size_t n, cap;
 	double last_step, seconds; /* from its first record to its last */
@@ -51,7 +51,7 @@ struct line {
 };
 
 struct chart {
-	char *title; /* owned */
+	char *title;    /* owned */
 	struct line *v; /* owned */
 	size_t n, cap;
 	double x0, x1, y0, y1; /* what is to be seen, y with some room */
@@ -64,7 +64,8 @@ struct charts {
 
 /* The charts that runs make, the telling ones first; only NAMES (by comma)
    when it is not NULL. */
-void make_charts(const struct runs *runs, const char *names, struct charts *out);
+void make_charts(const struct runs *runs, const char *names,
+		 struct charts *out);
 void free_charts(struct charts *c);
 /* A round distance between ticks, for about n of them over span. */
 double tick_step(double span, int n);

@@ -11,14 +11,16 @@
 
 /* In this order; others follow as they come. */
 static const char *const telling[] = {
-	"loss", "rewards/accuracies", "rewards/margins", "rewards/chosen",
-	"rewards/rejected", "mean_token_accuracy", "entropy", "logps/chosen",
-	"logps/rejected", "grad_norm", "learning_rate",
+	"loss",           "rewards/accuracies", "rewards/margins",
+	"rewards/chosen", "rewards/rejected",   "mean_token_accuracy",
+	"entropy",        "logps/chosen",       "logps/rejected",
+	"grad_norm",      "learning_rate",
 };
 /* Counters and totals make no curve that tells anything. */
 static const char *const dull[] = {
-	"num_tokens", "num_input_tokens_seen", "total_flos", "train_runtime",
-	"train_samples_per_second", "train_steps_per_second", "train_loss",
+	"num_tokens",    "num_input_tokens_seen",    "total_flos",
+	"train_runtime", "train_samples_per_second", "train_steps_per_second",
+	"train_loss",
 };
 
 static const char *base_name(const char *name)
@@ -171,8 +173,7 @@ static void add_both(const struct runs *runs, const char *name,
 	ft_str_release(&title);
 }
 
-void make_charts(const struct runs *runs, const char *names,
-		 struct charts *out)
+void make_charts(const struct runs *runs, const char *names, struct charts *out)
 {
 	memset(out, 0, sizeof(*out));
 	for (size_t i = 0; i < sizeof(telling) / sizeof(*telling); i++) {
@@ -216,7 +217,12 @@ void add_number(struct ft_str *out, double x)
 	else if (x == floor(x))
 		ft_str_addf(out, "%.0f", x);
 	else
-		ft_str_addf(out, "%.*f", a >= 100 ? 1 : a >= 10 ? 2 : a >= 0.01 ? 3 : 5, x);
+		ft_str_addf(out, "%.*f",
+			    a >= 100    ? 1
+			    : a >= 10   ? 2
+			    : a >= 0.01 ? 3
+					: 5,
+			    x);
 }
 
 size_t thin(const struct series *s, size_t max, struct point *v)

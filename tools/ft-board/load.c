@@ -95,15 +95,16 @@ static void load_file(struct run *run, const char *path)
 
 	if (!text)
 		ft_die_err(&err);
-	for (char *s = text, *nl; (nl = memchr(s, '\n', n - (size_t)(s - text)));
-	     s = nl + 1) {
+	for (char *s = text, *nl;
+	     (nl = memchr(s, '\n', n - (size_t)(s - text))); s = nl + 1) {
 		line++;
 		ft_arena_clear(&a);
 		if (ft_json_parse(&a, s, (size_t)(nl - s), &o, &err) == 0 &&
 		    o->type != FT_JSON_OBJECT)
 			ft_err_set(&err, FT_EXIT_DATA,
 				   "record is not a JSON object");
-		else if (ft_json_parse(&a, s, (size_t)(nl - s), &o, &err) == 0) {
+		else if (ft_json_parse(&a, s, (size_t)(nl - s), &o, &err) ==
+			 0) {
 			take_record(run, o, &clock);
 			continue;
 		}

@@ -94,7 +94,8 @@ static void add_cell(const struct canvas *c, int i, bool color, bool mark,
 		ft_str_addc(out, marks[(c->who[i] - 1u) % (sizeof(marks) - 1)]);
 	} else {
 		if (color)
-			ft_str_addf(out, "\033[%dm", colors[(c->who[i] - 1u) % 6]);
+			ft_str_addf(out, "\033[%dm",
+				    colors[(c->who[i] - 1u) % 6]);
 		add_char(out, 0x2800u + c->dots[i]);
 		if (color)
 			ft_str_adds(out, "\033[0m");
@@ -141,10 +142,11 @@ static void add_legend(const struct runs *runs, const struct chart *ch,
 		const struct line *l = &ch->v[i];
 
 		if (mark)
-			ft_str_addf(out, "%c ", marks[l->run % (sizeof(marks) - 1)]);
+			ft_str_addf(out, "%c ",
+				    marks[l->run % (sizeof(marks) - 1)]);
 		else if (scr->color)
-			ft_str_addf(out, "\033[%dm%s\033[0m ", colors[l->run % 6],
-				    l->eval ? "┄" : "━");
+			ft_str_addf(out, "\033[%dm%s\033[0m ",
+				    colors[l->run % 6], l->eval ? "┄" : "━");
 		ft_str_addf(out, "%s%s ", runs->v[l->run].label,
 			    l->eval ? " (eval)" : "");
 		add_number(out, l->s->v[l->s->n - 1].value);
@@ -249,14 +251,15 @@ static void add_row(const struct series *s, int width, struct ft_str *out)
 static void draw_table(const struct run *run, const struct screen *scr,
 		       struct ft_str *out)
 {
-	int width = scr->width - 62;
+	int width = scr->width - 64;
 
 	width = width < 8 ? 8 : width > 40 ? 40 : width;
-	ft_str_addf(out, scr->color ? "\033[1m%s\033[0m  " : "%s  ", run->label);
+	ft_str_addf(out, scr->color ? "\033[1m%s\033[0m  " : "%s  ",
+		    run->label);
 	add_number(out, run->last_step);
 	ft_str_addf(out, " steps, %.0f s\n", run->seconds);
-	ft_str_addf(out, "  %-28s%9s %*s%12s%12s\n", "", "first", width, "", "last",
-		    "least");
+	ft_str_addf(out, "  %-28s%9s %*s%12s%12s\n", "", "first", width, "",
+		    "last", "least");
 	for (size_t i = 0; i < run->n; i++)
 		add_row(&run->v[i], width, out);
 	ft_str_addc(out, '\n');

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+# Settings for any model given as MODEL=DIR: those of the Flutter system that
+# this pipeline follows.  Each can be set on the command line.
+
+# The adapter.
+LORA_R       ?= 16
+LORA_ALPHA   ?= 32
+LORA_DROPOUT ?= 0.05
+LORA_TARGET_MODULES ?= all-linear
+LOAD_IN_4BIT ?= 0
+
+# Supervised fine-tuning.
+EPOCHS        ?= 3
+LEARNING_RATE ?= 2e-4
+WARMUP_RATIO  ?= 0.03
+LR_SCHEDULER_TYPE ?= linear
+BATCH         ?= 4
+ACCUMULATION  ?= 4
+MAX_LENGTH    ?= 2048
+WEIGHT_DECAY  ?= 0
+
+# Preferences.
+DPO_EPOCHS        ?= 1
+DPO_LEARNING_RATE ?= 5e-6
+DPO_BATCH         ?= 4
+DPO_ACCUMULATION  ?= 4
+BETA              ?= 0.1
+LOSS_TYPE         ?= sigmoid
+LABEL_SMOOTHING   ?= 0
+# Pairs made by spoiling a row's code, own samples of each training prompt, and
+# the highest reward of a sample that counts as failed.
+PAIRS_PER_ROW  ?= 3
+OWN_SAMPLES    ?= 1
+FAILED_REWARD  ?= 0.9
+
+# Answers.
+TEMPERATURE    ?= 0.7
+TOP_P          ?= 0.95
+MAX_NEW_TOKENS ?= 512
+PROMPT         ?= Create a simple counter app with state management
+INPUT          ?=
+FRAMEWORK      ?= Flutter
+ARCHITECTURE   ?= MVVM with Provider
+
+# Runs.
+SEED             ?= 42
+DTYPE            ?= float32
+LOGGING_STEPS    ?= 1
+EVAL_STEPS       ?= 20
+SAVE_STEPS       ?= 20
+SAVE_TOTAL_LIMIT ?= 2
+MAX_STEPS        ?= -1
+# What to do with a row over MAX_LENGTH: error, drop or truncate.
+ON_LONG          ?= drop
+
+# Data: one app is held out whole, a fifth of each other.
+NEW_APP ?= ledgerly
+ROWS    ?= 1000000

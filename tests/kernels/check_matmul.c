@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Products with weights, of sizes about the edges of tiles (14 x 32, 6 x 16),
+ * of blocks (512 long, 2048 wide) and of the path for few rows; LoRA; types of
+ * weights; dropout's bits.
+ *
+ * Tolerance: floats summed k at a time in another order differ by some
+ * sqrt(k) units in the last place of the largest sums: 3e-7 * sqrt(k).
+ */
+#include "libcommon/base/philox.h"
+#include "tests/kernels/check.h"
+
+/* dims: m, n, k, with bias and accumulate? */
+static void matmul(struct ctx *c, const size_t *d)
+{
+	struct ftk_matmul a = {.y = inout(c, d[0] * d[1]),
+			       .x = in(c, d[0] * d[2]),
+			       .w = weight(c, d[1], d[2], FTK_W_FORWARD),
+			       .m = d[0], .accumulate = (int)d[3]};
+
+	if (d[3])
+		a.bias = in(c, d[1]);
+	a.ws = scratch(c, c->k->matmul_ws(c->k, &a));
+	c->k->matmul(c->k, &a);
+}
+
+static void matmul_dx(struct ctx *c, const size_t *d)
+{
+	struct ftk_matmul_dx a = {.dx = inout(c, d[0] * d[2]),
+				  .dy = in(c, d[0] * d[1]),
+				  .w = weight(c, d[1], d[2], FTK_W_BACKWARD),
+				  .m = d[0], .accumulate = (int)d[3]};
+
+	a.ws = scratch(c, c->k->matmul_dx_ws(c->k, &a));
+	c->k->matmul_dx(c->k, &a);
+}
+
+static void matmul_dw(struct ctx *c, const size_t *d)
+{
+	struct ftk_matmul_dw a = {.dw = inout(c, d[1] * d[2]),
+				  .dbias = d[3] ? inout(c, d[1]) : NULL,
+				  .dy = in(c, d[0] * d[1]),
+				  .x = in(c, d[0] * d[2]), .m = d[0],
+				  .n = d[1], .k = d[2]};
+
+	a.ws = scratch(c, c->k->matmul_dw_ws(c->k, &a));
+	c->k->matmul_dw(c->k, &a);
+}
+
+static struct ftk_dropout dropout(struct ctx *c, size_t m, size_t percent)
+{
+	uint64_t *token = new_buf(c, m * sizeof(*token), 0);
+
+	for (size_t i = 0; i < m; i++)
+		token[i] = 0x9E3779B97F4A7C15u * (i + 1);
+	return (struct ftk_dropout){(float)percent / 100, 0xDEADBEEF12345678u,
+				    77, token};
+}
+
+/* dims: m, n, k, r, percent dropped */
+static void lora(struct ctx *c, const size_t *d)
+{
+	struct ftk_lora a = {.y = inout(c, d[0] * d[1]),
+			     .u = out(c, d[0] * d[3]),
+			     .x = in(c, d[0] * d[2]), .a = in(c, d[3] * d[2]),
+			     .b = in(c, d[1] * d[3]), .m = d[0], .n = d[1],
+			     .k = d[2], .r = d[3], .scale = 0.5f,
+			     .drop = dropout(c, d[0], d[4])};
+
+	a.ws = scratch(c, c->k->lora_ws(c->k, &a));
+	c->k->lora(c->k, &a);
+}
+
+static void lora_backward(struct ctx *c, const size_t *d)
+{
+	struct ftk_lora_backward a = {
+		.dx = d[5] ? inout(c, d[0] * d[2]) : NULL,
+		.da = inout(c, d[3] * d[2]), .db = inout(c, d[1] * d[3]),
+		.dy = in(c, d[0] * d[1]), .x = in(c, d[0] * d[2]),
+		.u = in(c, d[0] * d[3]), .a = in(c, d[3] * d[2]),
+		.b = in(c, d[1] * d[3]), .m = d[0], .n = d[1], .k = d[2],
+		.r = d[3], .scale = 0.5f, .drop = dropout(c, d[0], d[4])};
+
+	a.ws = scratch(c, c->k->lora_backward_ws(c->k, &a));
+	c->k->lora_backward(c->k, &a);
+}
+
+/* A token's row must be the same in any batch of more than a few rows. */
+static void check_rows(const char *isa)
+{
+	enum { N = 45, K = 600, MOST = 300 };
+	struct backend b = open_backend("cpu", isa, 1);
+	struct ctx c = {.k = b.k, .seed = 1};
+	float *y = out(&c, N * MOST), *row = out(&c, N);
+	struct ftk_matmul a = {.y = y, .x = in(&c, MOST * K),
+			       .w = weight(&c, N, K, FTK_W_FORWARD),
+			       .m = MOST};
+	int same = 1;
+
+	a.ws = scratch(&c, b.k->matmul_ws(b.k, &a));
+	b.k->matmul(b.k, &a);
+	memcpy(row, y + 17 * N, N * sizeof(*row));
+	for (a.m = 25; a.m < 100; a.m++) {
+		b.k->matmul(b.k, &a);
+		same &= !memcmp(row, y + 17 * N, N * sizeof(*row));
+	}
+	CHECK(same, "%s: a row is the same among 25 to 300", b.k->isa);
+	a.m = 1;
+	b.k->matmul(b.k, &a);
+	memcpy(row, y, N * sizeof(*row));
+	for (same = 1, a.m = 2; a.m < 25; a.m++) {
+		b.k->matmul(b.k, &a);
+		same &= !memcmp(row, y, N * sizeof(*row));
+	}
+	CHECK(same, "%s: a row is the same among 1 to 24", b.k->isa);
+	release(&c);
+	close_backend(&b);
+}
+
+/* --- weights ------------------------------------------------------------- */
+
+/* Numbers that each type holds exactly, and their float values. */
+static void check_types(const char *name)
+{
+	enum { N = 5, K = 6 };
+	static const uint16_t half[K] = {0x3C00, 0xC000, 0x0001, 0x7BFF,
+					 0x8400, 0x03FF};
+	static const float half_value[K] = {1, -2, 0x1p-24f, 65504, -0x1p-14f,
+					    1023 * 0x1p-24f};
+	static const uint16_t brain[K] = {0x3F80, 0xC000, 0x0001, 0x7F7F,
+					  0xBF00, 0x0080};
+	struct backend b = open_backend(name, NULL, 1);
+	struct ctx c = {.k = b.k, .seed = 1};
+	unsigned char odd[N * K * 8 + 1];
+	float got[N * K];
+	struct ftk_matrix m = {FTK_F16, odd + 1, N, K, FTK_W_FORWARD};
+	struct ftk_weight *w;
+	int same = 1;
+
+	for (size_t i = 0; i < N; i++)
+		memcpy(odd + 1 + i * sizeof(half), half, sizeof(half));
+	w = b.k->weight_make(b.k, new_buf(&c, b.k->weight_bytes(b.k, &m), 0),
+			     &m);
+	b.k->weight_get(b.k, w, 1, N - 1, got);
+	for (size_t i = 0; i < (N - 1) * K; i++)
+		same &= got[i] == half_value[i % K];
+	CHECK(same, "%s: float16, unaligned", name);
+	for (size_t i = 0; i < N; i++)
+		memcpy(odd + 1 + i * sizeof(brain), brain, sizeof(brain));
+	m.type = FTK_BF16;
+	w = b.k->weight_make(b.k, new_buf(&c, b.k->weight_bytes(b.k, &m), 0),
+			     &m);
+	b.k->weight_get(b.k, w, 0, N, got);
+	for (size_t i = 0; i < N * K; i++) {
+		uint32_t bits = (uint32_t)brain[i % K] << 16;
+
+		same &= !memcmp(&bits, got + i, 4);
+	}
+	CHECK(same, "%s: bfloat16, unaligned", name);
+	for (size_t i = 0; i < N * K; i++)
+		memcpy(odd + 1 + 4 * i, half_value + i % K, 4);
+	m.type = FTK_F32;
+	w = b.k->weight_make(b.k, new_buf(&c, b.k->weight_bytes(b.k, &m), 0),
+			     &m);
+	b.k->weight_get(b.k, w, 2, 1, got);
+	CHECK(!memcmp(got, half_value, sizeof(half_value)),
+	      "%s: float32, unaligned", name);
+	CHECK(guards_whole(&c), "%s: weights stay in their memory", name);
+	m.type = FTK_NF4;
+	CHECK(b.k->weight_bytes(b.k, &m) == SIZE_MAX, "%s: no NF4", name);
+	m.type = FTK_BF16;
+	m.use |= FTK_W_TRAINED;
+	CHECK(b.k->weight_bytes(b.k, &m) == SIZE_MAX,
+	      "%s: none is trained but in REAL", name);
+	release(&c);
+	close_backend(&b);
+}
+
+/* A float32 weight at an odd address serves as it is. */
+static void unaligned(struct ctx *c, const size_t *d)
+{
+	size_t n = d[1] * d[2];
+	char *odd = new_buf(c, n * 4 + 1, 0);
+	struct ftk_matrix m = {FTK_F32, odd + 1, d[1], d[2], 0};
+	void *mem = new_buf(c, c->k->weight_bytes(c->k, &m), 0);
+	const struct ftk_weight *w;
+	struct ftk_matmul a = {.y = out(c, d[0] * d[1]),
+			       .x = in(c, d[0] * d[2]), .m = d[0]};
+	struct ftk_embed e = {.y = out(c, 3 * d[2]), .ids = indexes(c, 3, d[1]),
+			      .t = 3, .c = d[2], .scale = 1};
+
+	memcpy(odd + 1, in(c, n), n * 4);
+	w = c->k->weight_make(c->k, mem, &m);
+	e.table = a.w = w;
+	a.ws = scratch(c, c->k->matmul_ws(c->k, &a));
+	c->k->matmul(c->k, &a);
+	c->k->embed(c->k, &e);
+}
+
+/* --- dropout ------------------------------------------------------------- */
+
+/* u of the identity: the dropped x itself. */
+static void dropped(struct ctx *c, size_t m, size_t k, size_t percent,
+		    float *u)
+{
+	float *one = inout(c, k * k), *x = inout(c, m * k);
+	struct ftk_lora a = {.y = out(c, m), .u = u, .x = x, .a = one,
+			     .b = in(c, k), .m = m, .n = 1, .k = k, .r = k,
+			     .scale = 1, .drop = dropout(c, m, percent)};
+
+	memset(one, 0, k * k * sizeof(*one));
+	for (size_t i = 0; i < k; i++)
+		one[i * k + i] = 1;
+	for (size_t i = 0; i < m * k; i++)
+		x[i] = 1;
+	a.ws = scratch(c, c->k->lora_ws(c->k, &a));
+	c->k->lora(c->k, &a);
+}
+
+static void check_dropout(const char *isa)
+{
+	enum { T = 200, C = 131, PERCENT = 30 };
+	struct backend b = open_backend("cpu", isa, 1);
+	struct ctx c = {.k = b.k, .seed = 1};
+	float *u = out(&c, T * C), up = 1 / (1 - 0.3f);
+	struct ftk_dropout d = dropout(&c, T, PERCENT);
+	uint32_t least = (uint32_t)lrint(65536 * (double)d.p);
+	size_t kept = 0, pairs = 0;
+	int right = 1;
+
+	dropped(&c, T, C, PERCENT, u);
+	for (size_t i = 0; i < T * C; i++) {
+		uint32_t w[4] = {(uint32_t)(i % C / 8), d.salt,
+				 (uint32_t)d.token[i / C],
+				 (uint32_t)(d.token[i / C] >> 32)};
+		uint32_t bits;
+
+		ft_philox(w, (uint32_t)d.key, (uint32_t)(d.key >> 32));
+		bits = w[i % C % 8 / 2] >> (i % C % 2 ? 16 : 0) & 0xFFFF;
+		right &= (u[i] != 0) == (bits >= least);
+		right &= u[i] == 0 || fabsf(u[i] - up) < 1e-6f;
+		kept += u[i] != 0;
+		pairs += i > 0 && u[i] != 0 && u[i - 1] != 0;
+	}
+	CHECK(right, "%s: dropout's bits are Philox's", b.k->isa);
+	/* five standard deviations of 26200 draws */
+	CHECK(fabs((double)kept / (T * C) - 0.7) < 0.0142,
+	      "%s: 70 in a hundred are kept", b.k->isa);
+	CHECK(fabs((double)pairs / (T * C) - 0.49) < 0.02,
+	      "%s: neighbours are independent", b.k->isa);
+	release(&c);
+	close_backend(&b);
+}
+
+int main(void)
+{
+	static const size_t s[][3] = {
+		{1, 1, 1},     {1, 3, 40},     {2, 33, 5},    {3, 70, 288},
+		{7, 65, 130},  {24, 31, 64},   {25, 33, 515}, {28, 64, 16},
+		{33, 31, 100}, {64, 288, 768}, {85, 47, 1},   {2100, 20, 37},
+		{30, 2100, 9}, {29, 7, 1100},
+	};
+	static const char *const isas[] = {"scalar", "avx2", "avx512"};
+
+	for (size_t i = 0; i < sizeof(s) / sizeof(s[0]); i++) {
+		size_t m = s[i][0], n = s[i][1], k = s[i][2];
+		char name[64];
+
+		for (size_t all = 0; all < 2; all++) {
+			snprintf(name, sizeof(name), "%zu %zu %zu %s", m, n, k,
+				 all ? "+=" : "=");
+			printf("# %s\n", name);
+			check_case("matmul", matmul, DIMS(m, n, k, all),
+				   3e-7 * sqrt((double)k));
+			check_case("matmul_dx", matmul_dx, DIMS(m, n, k, all),
+				   3e-7 * sqrt((double)n));
+			check_case("matmul_dw", matmul_dw, DIMS(m, n, k, all),
+				   3e-7 * sqrt((double)m));
+		}
+	}
+	for (size_t p = 0; p <= 30; p += 30)
+		for (size_t m = 1; m < 300; m = m * 6 + 1) {
+			check_case("lora", lora, DIMS(m, 75, 131, 8, p), 4e-6);
+			check_case("lora 16", lora, DIMS(m, 33, 40, 16, p),
+				   4e-6);
+			check_case("lora_backward", lora_backward,
+				   DIMS(m, 75, 131, 8, p, 1), 4e-6);
+			check_case("lora_backward, no dx", lora_backward,
+				   DIMS(m, 75, 131, 5, p, 0), 4e-6);
+		}
+	check_case("matmul, unaligned weight", unaligned, DIMS(3, 20, 67),
+		   3e-6);
+	check_case("matmul, unaligned weight, panels", unaligned,
+		   DIMS(30, 20, 67), 3e-6);
+	for (size_t i = 0; i < 3; i++) {
+		struct backend b = open_backend("cpu", isas[i], 1);
+		int here = b.k && !strcmp(b.k->isa, isas[i]);
+
+		close_backend(&b);
+		if (!here)
+			continue;
+		check_rows(isas[i]);
+		check_dropout(isas[i]);
+	}
+	check_types("cpu");
+	check_types("ref64");
+	return test_done();
+}

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine against transformers, PEFT and torch: tests/data/golden, made by
+ * tests/golden/gen_llama.py.  Log-probs, losses, every LoRA and full gradient,
+ * 20 AdamW steps, greedy text; each instruction set of this machine.
+ *
+ *	test_golden [CASE|all [ref64|scalar|avx2|avx512]]
+ */
+#include "libcommon/nn/generate.h"
+#include "libcommon/train/dpo.h"
+#include "libcommon/train/optim.h"
+#include "tests/lib/gold.h"
+#include "tests/lib/test.h"
+
+static const double tol = 1e-4;
+
+/* --- comparisons with a case --- */
+
+static void logps(struct eng *e, const struct gold *g, const char *name)
+{
+	const float *b = floats(g, name);
+	struct worst w = {0};
+	char at[32];
+
+	for (size_t i = 0; i < e->pass.n; i++) {
+		snprintf(at, sizeof(at), "token %d", (int)e->pass.at[i]);
+		worse(&w, logp_far((double)e->logp[i], (double)b[e->pass.at[i]]), at);
+	}
+	CHECK(w.v <= tol, "%s %s: %s: worst %.1e (%s)", e->k->name, e->k->isa,
+	      name, w.v, w.name);
+}
+
+static void close_to(const struct eng *e, double a, double b, double limit,
+		     const char *name)
+{
+	double d = fabs(a - b) / fmax(1, fabs(b));
+
+	CHECK(d <= limit, "%s %s: %s: %.7g for %.7g, %.1e", e->k->name,
+	      e->k->isa, name, a, b, d);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp((*(const struct ft_param *const *)a)->name,
+		      (*(const struct ft_param *const *)b)->name);
+}
+
+/* An oracle's gradients stand by sorted name; a case that keeps only some of
+   them says which. */
+static bool kept(const struct gold *g, const struct ft_param *p, bool full)
+{
+	const struct ft_json *list = ft_json_get(g->meta, "full"), *x;
+
+	if (!full || !list)
+		return true;
+	for (x = list->child; x; x = x->next) {
+		if (!strcmp(x->s, p->name))
+			return true;
+	}
+	return false;
+}
+
+static void gradients(struct eng *e, const struct gold *g, const char *name)
+{
+	const struct ft_block *t = eng_block(e);
+	const struct ft_param **p = ft_xcalloc(t->nt, sizeof(*p));
+	const struct ft_tensor *x = want(g, name);
+	const float *b = x->data;
+	double floor = 1e-6 * max_abs(b, x->numel);
+	float *a = eng_grad(e);
+	struct worst w = {0};
+	size_t at = 0, n = 0;
+
+	for (size_t i = 0; i < t->nt; i++) {
+		if (kept(g, &t->t[i], e->full))
+			p[n++] = &t->t[i];
+	}
+	qsort(p, n, sizeof(*p), by_name);
+	for (size_t i = 0; i < n; i++, at += p[i - 1]->n) {
+		if (at + p[i]->n > x->numel) {
+			at = 0;
+			break;
+		}
+		worse(&w, tensor_far(a + p[i]->off, b + at, p[i]->n, floor),
+		      p[i]->name);
+	}
+	CHECK(at == x->numel && w.v <= tol,
+	      "%s %s: %s, %zu tensors: worst %.1e (%s)", e->k->name, e->k->isa,
+	      name, n, w.v, w.name);
+	free(a);
+	free(p);
+}
+
+/* --- one kind of training at a time --- */
+
+static void sft(struct eng *e, const struct gold *g, const char *what)
+{
+	char name[64];
+	double loss;
+
+	eng_zero(e);
+	eng_rows(e, &g->rows, NULL, g->rows.nrow);
+	loss = eng_sft(e, 0);
+	snprintf(name, sizeof(name), "sft%s.logps", e->full ? "" : ".lora");
+	logps(e, g, name);
+	snprintf(name, sizeof(name), "sft%s.loss", e->full ? "" : ".lora");
+	close_to(e, loss, (double)floats(g, name)[0], tol, name);
+	snprintf(name, sizeof(name), "sft.%s.grad", what);
+	gradients(e, g, name);
+}
+
+/* ref: sums by branch, [pairs, 2]. */
+static double dpo(struct eng *e, const struct gold *g,
+		  const struct ft_dpo_opts *o, const float *ref)
+{
+	size_t n = g->pairs.nrow;
+	double sum[MAX_SEG], grad[MAX_SEG] = {0}, loss = 0;
+
+	eng_zero(e);
+	eng_rows(e, &g->pairs, NULL, n);
+	eng_forward(e);
+	eng_sums(e, sum);
+	for (size_t i = 0; i < n; i++) {
+		const struct ftk_segment *s = &e->pass.seg[3 * i];
+
+		loss += ft_dpo_loss(o, sum[3 * i + 1] - (double)ref[2 * i],
+				    sum[3 * i + 2] - (double)ref[2 * i + 1],
+				    s[1].nq, s[2].nq, &grad[3 * i + 1],
+				    &grad[3 * i + 2]);
+	}
+	for (size_t i = 0; i < e->pass.n; i++)
+		e->coef[i] = (float)(grad[e->pass.of[i]] / (double)n);
+	eng_backward(e);
+	return loss / (double)n;
+}
+
+static void dpo_lora(struct eng *e, const struct gold *g)
+{
+	static const struct {
+		const char *name;
+		struct ft_dpo_opts o;
+	} t[] = {
+		{"sigmoid", {.beta = 0.1, .loss = FT_DPO_SIGMOID}},
+		{"cdpo", {.beta = 0.1, .loss = FT_DPO_SIGMOID, .label_smoothing = 0.2}},
+		{"hinge", {.beta = 0.1, .loss = FT_DPO_HINGE}},
+		{"ipo", {.beta = 0.1, .loss = FT_DPO_IPO}},
+	};
+	char name[64];
+	double loss;
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++) {
+		loss = dpo(e, g, &t[i].o, floats(g, "pair.base.sums"));
+		snprintf(name, sizeof(name), "dpo.%s.loss", t[i].name);
+		close_to(e, loss, (double)floats(g, name)[0], tol, name);
+		snprintf(name, sizeof(name), "dpo.%s.lora.grad", t[i].name);
+		gradients(e, g, name);
+	}
+}
+
+static void dpo_full(struct eng *e, const struct gold *g)
+{
+	struct ft_dpo_opts o = {.beta = 0.1};
+	double loss;
+
+	if (!ft_st_find(&g->st, "dpo.sigmoid.full.grad"))
+		return;
+	loss = dpo(e, g, &o, floats(g, "pair.lora.sums"));
+	close_to(e, loss, (double)floats(g, "dpo.sigmoid.full.loss")[0], tol,
+		 "dpo.sigmoid.full.loss");
+	gradients(e, g, "dpo.sigmoid.full.grad");
+}
+
+/* Twenty steps as the trainers take them; leaves other weights behind. */
+static void steps(struct eng *e, const struct gold *g, const char *what)
+{
+	struct ft_train_opts o = FT_TRAIN_DEFAULTS;
+	size_t batch = (size_t)hyper(g, "batch"), rows[16];
+	double clip = hyper(g, "clip"), far = 0, nfar = 0;
+	int64_t total = (int64_t)hyper(g, "steps");
+	const float *loss, *norms;
+	struct ft_optimizer opt;
+	struct ft_err err = {0};
+	char name[64];
+
+	snprintf(name, sizeof(name), "steps.%s.norm", what);
+	norms = floats(g, name);
+	snprintf(name, sizeof(name), "steps.%s.loss", what);
+	loss = floats(g, name);
+	o.lr = hyper(g, e->full ? "lr_full" : "lr_lora");
+	o.decay = hyper(g, "decay");
+	o.warmup_steps = hyper(g, "warmup");
+	o.max_grad_norm = clip;
+	if (ft_optimizer_init(&opt, eng_block(e), &o, &err) < 0)
+		eng_die("optimizer", &err);
+	for (int64_t s = 0; s < total; s++) {
+		double got, norm;
+
+		for (size_t i = 0; i < batch; i++)
+			rows[i] = ((size_t)s * batch + i) % g->rows.nrow;
+		ft_optimizer_zero(&opt);
+		eng_rows(e, &g->rows, rows, batch);
+		got = eng_sft(e, 0);
+		norm = ft_optimizer_norm(&opt);
+		far = fmax(far, logp_far(got, (double)loss[s]));
+		nfar = fmax(nfar, fabs(norm / (double)norms[s] - 1));
+		ft_optimizer_step(&opt, ft_learning_rate(&o, s, total),
+				  norm > clip ? clip / (norm + 1e-6) : 1);
+		ft_model_sync(e->m);
+	}
+	CHECK(far <= tol, "%s %s: %s: %d steps, worst loss %.1e, norm %.1e",
+	      e->k->name, e->k->isa, name, (int)total, far, nfar);
+	ft_optimizer_release(&opt);
+}
+
+struct text {
+	int32_t ids[256];
+	size_t n;
+};
+
+static int take_text(void *self, const struct ft_gen_out *o,
+		     struct ft_err *err)
+{
+	struct text *t = self;
+
+	(void)err;
+	t->n = o->n < 256 ? o->n : 256;
+	memcpy(t->ids, o->ids, t->n * sizeof(*t->ids));
+	return 0;
+}
+
+static void greedy(struct eng *e, const struct gold *g)
+{
+	const struct ft_tensor *p = want(g, "greedy.prompt");
+	const struct ft_tensor *b = want(g, "greedy.ids");
+	struct ft_gen_opts o = FT_GEN_DEFAULTS;
+	struct ft_gen_prompt prompt = {.ids = p->data, .n = p->numel};
+	struct text t = {{0}, 0};
+	struct ft_gen_sink sink = {.self = &t, .done = take_text};
+	struct ft_err err = {0};
+
+	o.temperature = 0;
+	o.max_new = (int64_t)b->numel;
+	if (ft_generate(e->m, NULL, &o, &prompt, 1, &sink, &err) < 0)
+		eng_die("generate", &err);
+	CHECK(t.n == b->numel && !memcmp(t.ids, b->data, t.n * sizeof(*t.ids)),
+	      "%s %s: greedy text of %zu tokens", e->k->name, e->k->isa, t.n);
+}
+
+static void one_case(const struct gold *g, const char *backend,
+		     const char *isa)
+{
+	struct eng e;
+
+	if (!eng_backend(&e, backend, isa, 1)) {
+		SKIP("%s: this machine has no %s", g->name, isa);
+		return;
+	}
+	printf("# %s\n", g->name);
+	eng_model(&e, g->model, g->adapter, false);
+	greedy(&e, g);
+	sft(&e, g, "lora");
+	dpo_lora(&e, g);
+	steps(&e, g, "lora");
+	eng_close(&e);
+	eng_backend(&e, backend, isa, 1);
+	eng_model(&e, g->model, NULL, true);
+	sft(&e, g, "full");
+	dpo_full(&e, g);
+	steps(&e, g, "full");
+	eng_close(&e);
+}
+
+static void case_on_all(const char *name, const char *model, const char *only)
+{
+	static const char *const isa[] = {"scalar", "avx2", "avx512"};
+	struct gold g;
+
+	gold_open(&g, name, model);
+	if (!only || !strcmp(only, "ref64"))
+		one_case(&g, "ref64", NULL);
+	for (size_t i = 0; i < sizeof(isa) / sizeof(*isa); i++) {
+		if (!only || !strcmp(only, isa[i]))
+			one_case(&g, "cpu", isa[i]);
+	}
+	gold_close(&g);
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const cases[] = {
+		"mha", "gqa_tied", "bias", "head_dim", "rope_linear",
+		"rope_llama3", "bf16", "odd", "stories260K",
+	};
+	const char *name = argc > 1 ? argv[1] : "all";
+	const char *only = argc > 2 ? argv[2] : NULL;
+	const char *shared = test_shared();
+	size_t n = sizeof(cases) / sizeof(*cases);
+	char model[512];
+
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(name, "all") && strcmp(name, cases[i]))
+			continue;
+		snprintf(model, sizeof(model), "%s/data/models/stories260K",
+			 shared ? shared : "");
+		if (i < n - 1)
+			case_on_all(cases[i], NULL, only);
+		else if (shared)
+			case_on_all(cases[i], model, only);
+		else
+			SKIP("%s: no shared data (FT_SHARED)", cases[i]);
+	}
+	return test_done();
+}

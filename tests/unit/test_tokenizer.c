@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tokenizers against what the tokenizers package made: tests/data/tok
+ * (tests/golden/gen_tokenizers.py) and the shared conformance sets.
+ */
+#include "libcommon/text/tokenizer.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+#include "libcommon/base/mem.h"
+#include "libcommon/io/input.h"
+#include "libcommon/io/rows.h"
+#include "tests/lib/test.h"
+
+static const char *const own[] = {"small", "spm", "metaspace"};
+
+static struct ft_tok *must_load(const char *path)
+{
+	struct ft_tok *t;
+	struct ft_err err;
+
+	if (!ft_tok_load(&t, path, &err))
+		return t;
+	CHECK(false, "%s: %s", path, err.msg);
+	exit(test_done());
+}
+
+/* Does field key of o hold these ids? */
+static bool same_ids(const struct ft_json *o, const char *key,
+		     const struct ft_ids *v)
+{
+	const struct ft_json *a = ft_json_get(o, key);
+	size_t i = 0;
+
+	if (!a || a->n != v->n)
+		return false;
+	for (const struct ft_json *c = a->child; c; c = c->next)
+		if (c->i != v->id[i++])
+			return false;
+	return true;
+}
+
+static bool encodes(const struct ft_tok *t, const struct ft_json *o,
+		    const char *key, unsigned flags, struct ft_ids *v)
+{
+	const struct ft_json *text = ft_json_get(o, "text");
+	struct ft_err err;
+
+	ft_ids_clear(v);
+	return !ft_tok_encode(t, text->s, text->ns, flags, v, &err) &&
+	       same_ids(o, key, v);
+}
+
+/* Characters that begin before byte n. */
+static int64_t chars(const char *s, size_t n)
+{
+	int64_t k = 0;
+
+	for (size_t i = 0; i < n; i++)
+		k += (s[i] & 0xc0) != 0x80;
+	return k;
+}
+
+/* Byte offsets against the package's, which count characters. */
+static bool same_offsets(const struct ft_json *o, const struct ft_ids *v)
+{
+	const char *s = ft_json_get(o, "text")->s;
+	const struct ft_json *c = ft_json_get(o, "offsets")->child;
+
+	for (size_t i = 0; i < v->n; i++, c = c->next) {
+		/* a part of a character counts as all of it */
+		int64_t a = chars(s, (size_t)v->start[i] + 1) - 1;
+		int64_t z = chars(s, v->end[i]);
+
+		if (v->start[i] < v->end[i] &&
+		    (c->child->i != a || c->child->next->i != z))
+			return false;
+	}
+	return true;
+}
+
+static bool decodes(const struct ft_tok *t, const struct ft_json *o,
+		    const char *key, bool skip)
+{
+	const struct ft_json *ids = ft_json_get(o, "decode");
+	const struct ft_json *want = ft_json_get(o, key);
+	int32_t *id = ft_xcalloc(ids->n, sizeof(*id));
+	struct ft_str s = {0};
+	struct ft_err err;
+	size_t n = 0;
+	bool ok;
+
+	for (const struct ft_json *c = ids->child; c; c = c->next)
+		id[n++] = (int32_t)c->i;
+	ok = !ft_tok_decode(t, id, n, skip, &s, &err) && s.n == want->ns &&
+	     !memcmp(ft_str_cstr(&s), want->s, s.n);
+	free(id);
+	ft_str_release(&s);
+	return ok;
+}
+
+enum { PLAIN, SPECIAL, NO_ADDED, OFFSETS, DECODED, SKIPPED, NCHECK };
+
+static void check_row(const struct ft_tok *t, const struct ft_json *o,
+		      struct ft_ids *v, int bad[NCHECK])
+{
+	bad[SPECIAL] += !encodes(t, o, "special", FT_TOK_SPECIALS, v);
+	bad[NO_ADDED] += !encodes(t, o, "no_added", FT_TOK_NO_ADDED, v);
+	bad[PLAIN] += !encodes(t, o, "ids", 0, v);
+	bad[OFFSETS] += !same_offsets(o, v);
+	bad[DECODED] += !decodes(t, o, "decoded", false);
+	bad[SKIPPED] += !decodes(t, o, "skipped", true);
+}
+
+static void committed(const char *name)
+{
+	static const char *const what[] = {"ids",     "template", "no specials",
+					   "offsets", "decode",   "skip"};
+	char dir[128], file[160], *files[] = {file};
+	int bad[NCHECK] = {0}, n = 0;
+	struct ft_ids v = {0};
+	struct ft_rows *rows;
+	struct ft_row row;
+	struct ft_tok *t;
+	struct ft_err err;
+
+	snprintf(dir, sizeof(dir), "tests/data/tok/%s", name);
+	snprintf(file, sizeof(file), "%s/expect.jsonl", dir);
+	t = must_load(dir);
+	CHECK(ft_tok_bos(t) == ft_tok_id(t, "<s>") && ft_tok_bos(t) >= 0,
+	      "%s: BOS", name);
+	CHECK(!strcmp(ft_tok_eos_text(t), "</s>") &&
+		      ft_tok_special(t, ft_tok_eos(t)),
+	      "%s: EOS", name);
+	CHECK(!ft_rows_open(&rows, files, 1, NULL, &err), "%s: rows", name);
+	for (; ft_rows_next(rows, &row, &err) > 0; n++)
+		check_row(t, row.obj, &v, bad);
+	CHECK(n == 160, "%s: %d texts", name, n);
+	for (int i = 0; i < NCHECK; i++)
+		CHECK(!bad[i], "%s: %s, %d of %d differ", name, what[i], bad[i],
+		      n);
+	ft_rows_close(rows);
+	ft_ids_release(&v);
+	ft_tok_free(t);
+}
+
+static void conformance(const char *tok, const char *set)
+{
+	char dir[512], file[512], *files[] = {file};
+	int bad = 0, n = 0;
+	struct ft_ids v = {0};
+	struct ft_rows *rows;
+	struct ft_row row;
+	struct ft_tok *t;
+	struct ft_err err;
+
+	if (!test_shared()) {
+		SKIP("%s: no shared data (FT_SHARED)", set);
+		return;
+	}
+	snprintf(dir, sizeof(dir), "%s/data/tokenizers/%s", test_shared(), tok);
+	snprintf(file, sizeof(file), "%s/data/conformance/%s.jsonl",
+		 test_shared(), set);
+	if (access(dir, R_OK) || access(file, R_OK)) {
+		SKIP("%s: not in the shared data", set);
+		return;
+	}
+	t = must_load(dir);
+	CHECK(!ft_rows_open(&rows, files, 1, NULL, &err), "%s: rows", set);
+	for (; ft_rows_next(rows, &row, &err) > 0; n++)
+		bad += !encodes(t, row.obj, "ids", 0, &v);
+	CHECK(n > 40 && !bad, "%s: %d of %d differ", set, bad, n);
+	ft_rows_close(rows);
+	ft_ids_release(&v);
+	ft_tok_free(t);
+}
+
+/* --- refusals ------------------------------------------------------------- */
+
+#define MODEL                                                     \
+	"\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1," \
+	"\"ab\":2},\"merges\":[\"a b\"]}"
+
+static void refused(const char *json, const char *why)
+{
+	struct ft_tok *t;
+	struct ft_err err;
+	int rc = ft_tok_from_json(&t, json, strlen(json), &err);
+
+	CHECK(rc && err.code == FT_EXIT_DATA && strstr(err.msg, why),
+	      "refused: %s", rc ? err.msg : json);
+	if (!rc)
+		ft_tok_free(t);
+}
+
+static void refusals(void)
+{
+	refused("{\"pre_tokenizer\":{\"type\":\"Punctuation\"}," MODEL "}",
+		"pre_tokenizer 'Punctuation' is not supported");
+	refused("{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":"
+		"[{\"type\":\"Lowercase\"}]}," MODEL "}",
+		"normalizer 'Lowercase' is not supported");
+	refused("{\"post_processor\":{\"type\":\"BertProcessing\"}," MODEL "}",
+		"post_processor 'BertProcessing' is not supported");
+	refused("{\"decoder\":{\"type\":\"WordPiece\"}," MODEL "}",
+		"decoder 'WordPiece' is not supported");
+	refused("{\"model\":{\"type\":\"Unigram\",\"vocab\":[]}}",
+		"model 'Unigram' is not supported");
+	refused("{\"model\":{\"type\":\"BPE\",\"dropout\":0.1,\"vocab\":{},"
+		"\"merges\":[]}}",
+		"'dropout' is not supported");
+	refused("{\"model\":{\"end_of_word_suffix\":\"</w>\",\"vocab\":{},"
+		"\"merges\":[]}}",
+		"'end_of_word_suffix' is not supported");
+	refused("{\"model\":{\"vocab\":{\"a\":0},\"merges\":[\"a b\"]}}",
+		"not in the vocabulary");
+	refused("{\"model\":{\"vocab\":{\"a\":0},\"merges\":[\"a\"]}}",
+		"not two tokens");
+	refused("{\"model\":{\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}}",
+		"two tokens have the id 0");
+	refused("{\"model\":{\"vocab\":{\"a\":-1},\"merges\":[]}}",
+		"out of range");
+	refused("{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":"
+		"[{\"type\":\"ByteLevel\"},{\"type\":\"Digits\"}]}," MODEL "}",
+		"'Digits' after ByteLevel");
+	refused("{\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":"
+		"\"x\"},\"content\":\"\"}," MODEL "}",
+		"regular expression is not supported");
+	refused("{\"post_processor\":{\"type\":\"TemplateProcessing\","
+		"\"single\":[],\"special_tokens\":{}}," MODEL "}",
+		"without '$A'");
+	refused("[]", "not a tokenizer");
+	refused("{\"model\":", "invalid JSON");
+}
+
+static void last_rank(void)
+{
+	static const char json[] =
+		"{\"model\":{\"vocab\":{\"a\":0,\"b\":1,\"c\":2,\"ab\":3,"
+		"\"bc\":4},\"merges\":[\"a b\",\"b c\",\"a b\"]}}";
+	struct ft_ids v = {0};
+	struct ft_tok *t;
+	struct ft_err err;
+
+	CHECK(!ft_tok_from_json(&t, json, strlen(json), &err), "loads");
+	CHECK(!ft_tok_encode(t, "abc", 3, 0, &v, &err) && v.n == 2 &&
+		      v.id[0] == 0 && v.id[1] == 4,
+	      "a pair listed twice keeps its last rank");
+	ft_ids_release(&v);
+	ft_tok_free(t);
+}
+
+/* --- the rest ------------------------------------------------------------- */
+
+static void edges(void)
+{
+	struct ft_tok *t = must_load("tests/data/tok/spm");
+	struct ft_str s = {0};
+	struct ft_ids v = {0};
+	struct ft_err err = {0};
+	int32_t minus = -1, gone = 1 << 20;
+
+	CHECK(ft_tok_encode(t, "ab\xff", 3, 0, &v, &err) &&
+		      err.code == FT_EXIT_DATA && strstr(err.msg, "byte 3"),
+	      "text that is not UTF-8 is an error");
+	CHECK(ft_tok_decode(t, &minus, 1, false, &s, &err) &&
+		      err.code == FT_EXIT_DATA,
+	      "a negative id is an error");
+	CHECK(!ft_tok_decode(t, &gone, 1, false, &s, &err) && !s.n,
+	      "an id that no token has is left out");
+	ft_tok_piece(t, ft_tok_id(t, "<0x41>"), &s);
+	CHECK(!strcmp(ft_str_cstr(&s), "A"), "a byte token's piece");
+	ft_str_clear(&s);
+	ft_tok_piece(t, ft_tok_id(t, "▁"), &s);
+	CHECK(!strcmp(ft_str_cstr(&s), " "), "a space sign's piece");
+	CHECK(ft_tok_id(t, "no such token") == -1, "a token there is not");
+	CHECK(strlen(ft_tok_sha256(t)) == 64, "a digest");
+	ft_str_release(&s);
+	ft_ids_release(&v);
+	ft_tok_free(t);
+	CHECK(ft_tok_load(&t, "tests/data/tok/nothing", &err) &&
+		      err.code == FT_EXIT_SYS && !t,
+	      "no such directory: %s", err.msg);
+}
+
+/* A megabyte that is one piece, and one of words never seen before. */
+static void long_pieces(const char *name)
+{
+	enum { N = 1000000 };
+	char dir[128], *s = ft_xmalloc(N);
+	struct timespec a, b;
+	struct ft_ids v = {0};
+	struct ft_tok *t;
+	struct ft_err err;
+	double took;
+
+	snprintf(dir, sizeof(dir), "tests/data/tok/%s", name);
+	t = must_load(dir);
+	for (int kind = 0; kind < 2; kind++) {
+		for (size_t i = 0; i < N; i++)
+			s[i] = kind ? (char)('a' + i * i % 23) : 'a';
+		ft_ids_clear(&v);
+		clock_gettime(CLOCK_MONOTONIC, &a);
+		CHECK(!ft_tok_encode(t, s, N, 0, &v, &err) &&
+			      v.end[v.n - 1] == N,
+		      "%s: a megabyte without a space", name);
+		clock_gettime(CLOCK_MONOTONIC, &b);
+		took = (double)(b.tv_sec - a.tv_sec) +
+		       1e-9 * (double)(b.tv_nsec - a.tv_nsec);
+		CHECK(took < 20, "%s: in %.2f s", name, took);
+	}
+	free(s);
+	ft_ids_release(&v);
+	ft_tok_free(t);
+}
+
+struct job {
+	const struct ft_tok *t;
+	const char *s;
+	size_t n;
+	struct ft_ids v;
+};
+
+static void *encode_often(void *arg)
+{
+	struct job *j = arg;
+	struct ft_err err;
+
+	for (int i = 0; i < 50; i++) {
+		ft_ids_clear(&j->v);
+		ft_tok_encode(j->t, j->s, j->n, 0, &j->v, &err);
+	}
+	return NULL;
+}
+
+static void threads(void)
+{
+	struct ft_tok *t = must_load("tests/data/tok/small");
+	struct job job[4] = {0};
+	pthread_t id[4];
+	struct ft_err err;
+	bool same = true;
+	size_t n;
+	char *s = ft_read_file("tests/data/tok/text.txt", 1 << 20, &n, &err);
+
+	for (int i = 0; i < 4; i++) {
+		job[i] = (struct job){.t = t, .s = s, .n = n};
+		pthread_create(&id[i], NULL, encode_often, &job[i]);
+	}
+	for (int i = 0; i < 4; i++)
+		pthread_join(id[i], NULL);
+	for (int i = 1; i < 4; i++)
+		same = same && job[i].v.n == job[0].v.n &&
+		       !memcmp(job[i].v.id, job[0].v.id,
+			       job[0].v.n * sizeof(int32_t));
+	CHECK(same && job[0].v.n, "four threads, one tokenizer, the same ids");
+	for (int i = 0; i < 4; i++)
+		ft_ids_release(&job[i].v);
+	free(s);
+	ft_tok_free(t);
+}
+
+int main(void)
+{
+	for (int i = 0; i < 3; i++) {
+		committed(own[i]);
+		long_pieces(own[i]);
+	}
+	refusals();
+	last_rank();
+	edges();
+	threads();
+	conformance("gpt2", "oracle-gpt2");
+	conformance("gpt2", "llamacpp-gpt-2");
+	conformance("tinyllama", "oracle-tinyllama");
+	conformance("tinyllama", "llamacpp-llama-spm");
+	conformance("mistral-v0.1", "oracle-mistral-v0.1");
+	conformance("phi-2", "oracle-phi-2");
+	conformance("phi-3-mini", "oracle-phi-3-mini");
+	conformance("phi-3-mini", "llamacpp-phi-3");
+	conformance("codellama-python", "oracle-codellama-python");
+	conformance("starcoder2", "oracle-starcoder2");
+	conformance("starcoder2", "llamacpp-starcoder");
+	return test_done();
+}
