@@ -50,10 +50,10 @@ $(1): $(1).c $(ROOT)/libcommon/text/corrupt_rules.inc | tools
 	@mv $(1).tmp $(1)
 endef
 
-# Settings are files: $(OUT)/settings/NAME holds the line SETTINGS_NAME and
-# changes when it does, so that what was made with others is made again.
+# Settings are files: $(1)/settings/NAME holds the line SETTINGS_NAME and changes
+# when it does, so that what was made with others is made again.
 define settings
-$(1)/settings/%: FORCE
+$(2:%=$(1)/settings/%): $(1)/settings/%: FORCE
 	@mkdir -p $$(@D)
 	@printf '%s\n' $$(call quote,$$(SETTINGS_$$*)) >$$@.new
 	@if cmp -s $$@.new $$@; then rm $$@.new; else mv $$@.new $$@; fi

@@ -23,6 +23,7 @@ typedef __m256 M;
 #define v_store(p, v)	    _mm256_storeu_ps(p, v)
 #define v_load_m(p, m)	    _mm256_maskload_ps(p, _mm256_castps_si256(m))
 #define v_store_m(p, m, v)  _mm256_maskstore_ps(p, _mm256_castps_si256(m), v)
+#define v_prefetch(p)	    _mm_prefetch((const char *)(p), _MM_HINT_T0)
 #define v_add(a, b)	    _mm256_add_ps(a, b)
 #define v_sub(a, b)	    _mm256_sub_ps(a, b)
 #define v_mul(a, b)	    _mm256_mul_ps(a, b)
@@ -74,6 +75,20 @@ static inline float v_hsum(V a)
 
 	q = _mm_add_ps(q, _mm_movehl_ps(q, q));
 	return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
+}
+
+/* The sums of four, as they are cheapest together. */
+static inline __m128 v_hsum4(const V s[4])
+{
+	V a = _mm256_add_ps(_mm256_unpacklo_ps(s[0], s[1]),
+			    _mm256_unpackhi_ps(s[0], s[1]));
+	V b = _mm256_add_ps(_mm256_unpacklo_ps(s[2], s[3]),
+			    _mm256_unpackhi_ps(s[2], s[3]));
+
+	a = _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x44),
+			  _mm256_shuffle_ps(a, b, 0xEE));
+	return _mm_add_ps(_mm256_castps256_ps128(a),
+			  _mm256_extractf128_ps(a, 1));
 }
 
 static inline double v_hsum_double(V a)

@@ -23,6 +23,7 @@ typedef __mmask16 M;
 #define v_store(p, v)	    _mm512_storeu_ps(p, v)
 #define v_load_m(p, m)	    _mm512_maskz_loadu_ps(m, p) /* 0 elsewhere */
 #define v_store_m(p, m, v)  _mm512_mask_storeu_ps(p, m, v)
+#define v_prefetch(p)	    _mm_prefetch((const char *)(p), _MM_HINT_T0)
 #define v_add(a, b)	    _mm512_add_ps(a, b)
 #define v_sub(a, b)	    _mm512_sub_ps(a, b)
 #define v_mul(a, b)	    _mm512_mul_ps(a, b)
@@ -65,6 +66,23 @@ static inline float v_hsum(V a)
 
 	q = _mm_add_ps(q, _mm_movehl_ps(q, q));
 	return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
+}
+
+/* The sums of four, as they are cheapest together. */
+static inline __m128 v_hsum4(const V s[4])
+{
+	V a = _mm512_add_ps(_mm512_unpacklo_ps(s[0], s[1]),
+			    _mm512_unpackhi_ps(s[0], s[1]));
+	V b = _mm512_add_ps(_mm512_unpacklo_ps(s[2], s[3]),
+			    _mm512_unpackhi_ps(s[2], s[3]));
+	__m256 h;
+
+	a = _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44),
+			  _mm512_shuffle_ps(a, b, 0xEE));
+	h = _mm256_add_ps(_mm512_castps512_ps256(a),
+			  _mm512_extractf32x8_ps(a, 1));
+	return _mm_add_ps(_mm256_castps256_ps128(h),
+			  _mm256_extractf128_ps(h, 1));
 }
 
 static inline double v_hsum_double(V a)

@@ -38,12 +38,14 @@ static size_t max2(size_t a, size_t b)
 	return a > b ? a : b;
 }
 
-/* The most scratch that any op of a pass asks for. */
+/* The most scratch that any op of a pass asks for.  What a query looks at is
+   whether an output is wanted, never where: some says it is. */
 static size_t scratch(const struct ft_model *m, const struct ft_reserve *r)
 {
 	const struct ft_config *c = &m->cfg;
 	struct ftk *k = m->k;
 	size_t need = 0, n, in, rows;
+	void *some = &need;
 
 	for (int s = 0; s < FT_NSLOT; s++) {
 		ft_config_shape(c, (enum ft_slot)s, &n, &in);
@@ -56,16 +58,16 @@ static size_t scratch(const struct ft_model *m, const struct ft_reserve *r)
 		need = max2(need, k->matmul_ws(k, &(struct ftk_matmul){.w = w, .m = rows, .real = real}));
 		if (r->save) {
 			need = max2(need, k->matmul_dx_ws(k, &(struct ftk_matmul_dx){.w = w, .m = rows, .real = real}));
-			need = max2(need, k->matmul_dw_ws(k, &(struct ftk_matmul_dw){.m = rows, .n = n, .k = in, .real = real}));
+			need = max2(need, k->matmul_dw_ws(k, &(struct ftk_matmul_dw){.dw = some, .dbias = some, .m = rows, .n = n, .k = in, .real = real}));
 		}
 		if (!r->r || !ft_slot_is_linear((enum ft_slot)s))
 			continue;
 		need = max2(need, k->lora_ws(k, &(struct ftk_lora){.m = rows, .n = n, .k = in, .r = r->r, .drop.p = 0.5f}));
-		need = max2(need, k->lora_backward_ws(k, &(struct ftk_lora_backward){.m = rows, .n = n, .k = in, .r = r->r, .drop.p = 0.5f}));
+		need = max2(need, k->lora_backward_ws(k, &(struct ftk_lora_backward){.dx = some, .m = rows, .n = n, .k = in, .r = r->r, .drop.p = 0.5f}));
 	}
-	need = max2(need, k->attn_ws(k, &(struct ftk_attn){.nseg = r->nseg, .tq = r->t, .hq = c->heads, .hkv = c->kv_heads, .d = c->head_dim}));
+	need = max2(need, k->attn_ws(k, &(struct ftk_attn){.lse = some, .nseg = r->nseg, .tq = r->t, .hq = c->heads, .hkv = c->kv_heads, .d = c->head_dim}));
 	need = max2(need, k->attn_backward_ws(k, &(struct ftk_attn_backward){.nseg = r->nseg, .tq = r->t, .hq = c->heads, .hkv = c->kv_heads, .d = c->head_dim}));
-	need = max2(need, k->norm_backward_ws(k, &(struct ftk_norm_backward){.t = r->t, .c = c->hidden}));
+	need = max2(need, k->norm_backward_ws(k, &(struct ftk_norm_backward){.dw = some, .db = some, .t = r->t, .c = c->hidden}));
 	return need;
 }
 

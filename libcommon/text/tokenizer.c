@@ -15,7 +15,7 @@
 enum {
 	MAX_FILE = 1 << 30,   /* tokenizer.json */
 	MAX_CONFIG = 1 << 27, /* the others; some list every added token */
-	MAX_TEXT = 1 << 30,   /* so that a normalized text has 32-bit offsets */
+	MAX_TEXT = 1 << 28,   /* a normalized text has 32-bit offsets */
 };
 
 /* --- the files beside tokenizer.json -------------------------------------- */

@@ -44,8 +44,8 @@ enum {
 	FT_TOK_NO_ADDED = 2, /* text cannot form special added tokens */
 };
 /*
- * Append the ids of text to out.  Text that is not UTF-8, or of more than a
- * gigabyte, is FT_EXIT_DATA.  Offsets of ids that the post-processor adds are
+ * Append the ids of text to out.  Text that is not UTF-8, or of more than 256
+ * MiB, is FT_EXIT_DATA.  Offsets of ids that the post-processor adds are
  * empty; white space that an added token eats is part of it.
  */
 int ft_tok_encode(const struct ft_tok *t, const char *s, size_t n,

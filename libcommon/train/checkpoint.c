@@ -490,9 +490,20 @@ static int differs(const char *what, const struct ft_json *was,
 			  is ? is->raw : "none");
 }
 
+/* A manifest is laid out in lines: white space says nothing. */
 static bool same(const struct ft_json *a, const struct ft_json *b)
 {
-	return a && b && a->nraw == b->nraw && !memcmp(a->raw, b->raw, a->nraw);
+	struct ft_str x = {0}, y = {0};
+	bool eq = false;
+
+	if (a && b) {
+		ft_json_print(a, false, -1, &x);
+		ft_json_print(b, false, -1, &y);
+		eq = x.n == y.n && !memcmp(x.s, y.s, x.n);
+	}
+	ft_str_release(&x);
+	ft_str_release(&y);
+	return eq;
 }
 
 static int compare_options(const struct ft_json *was, const struct ft_json *is,

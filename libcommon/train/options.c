@@ -29,7 +29,7 @@ const struct ft_opt *ft_train_table(struct ft_train_opts *o)
 		FT_INT(0, "micro-batch-tokens", &o->micro_tokens, 1, 1 << 24, "N", "tokens computed at a time (a longer row still goes whole)"),
 		FT_REAL(0, "num-train-epochs", &o->epochs, 0, 1e6, "X", "passes over the data"),
 		FT_INT(0, "max-steps", &o->max_steps, -1, big, "N", "steps in all, whatever the epochs (-1: by epochs)"),
-		{0, "learning-rate", FT_KIND_REAL, {.r = &o->lr}, 0, 1e3, "X", "peak learning rate", 0, &o->lr_given},
+		{0, "learning-rate", FT_KIND_REAL, {.r = &o->lr}, 0, 1e3, "X", "peak learning rate (default: by tool, and less with --full)", 0, &o->lr_given},
 		FT_ENUM(0, "lr-scheduler-type", &o->schedule, "linear|cosine|constant|constant_with_warmup", "course of the learning rate"),
 		FT_REAL(0, "warmup-ratio", &o->warmup_ratio, 0, 1, "X", "part of all steps to warm up over"),
 		FT_REAL(0, "warmup-steps", &o->warmup_steps, 0, big, "X", "steps to warm up over; below 1 a part of all (0: by warmup-ratio)"),

@@ -700,6 +700,13 @@ static struct span text_of(const struct ft_row *row, const char *key)
 	return t;
 }
 
+static bool is_cut(const struct ft_row *row, const char *key)
+{
+	const struct ft_json *v = ft_json_get(row->obj, key);
+
+	return v && v->type == FT_JSON_STRING && strcmp(v->s, "length") == 0;
+}
+
 static void judge_two(const struct ft_row *row, struct ft_str *out)
 {
 	struct span p = text_of(row, "prompt");
@@ -707,8 +714,8 @@ static void judge_two(const struct ft_row *row, struct ft_str *out)
 	struct ft_str ra = {0}, rb = {0};
 	const char *w;
 
-	a = reward(p, text_of(row, "a"), false, g);
-	b = reward(p, text_of(row, "b"), false, g);
+	a = reward(p, text_of(row, "a"), is_cut(row, "a_finish_reason"), g);
+	b = reward(p, text_of(row, "b"), is_cut(row, "b_finish_reason"), g);
 	w = a > b + TIE ? "\"a\"" : b > a + TIE ? "\"b\"" : "\"tie\"";
 	ft_str_addf(&ra, "%.4f", a);
 	ft_str_addf(&rb, "%.4f", b);
@@ -723,17 +730,12 @@ static void judge_two(const struct ft_row *row, struct ft_str *out)
 
 static void judge_one(const struct ft_row *row, struct ft_str *out)
 {
-	const char *why = "";
 	struct ft_str r = {0}, grades = {0};
-	struct ft_err err;
 	double g[NGRADE];
-	size_t n;
 
-	if (ft_json_str(row->obj, "finish_reason", &why, &n, &err) < 0)
-		why = "";
 	ft_str_addf(&r, "%.4f",
 		    reward(text_of(row, "prompt"), text_of(row, "completion"),
-			   strcmp(why, "length") == 0, g));
+			   is_cut(row, "finish_reason"), g));
 	for (int i = 0; i < NGRADE; i++)
 		ft_str_addf(&grades, "%c\"%s\":%.3g", i ? ',' : '{',
 			    grade_names[i], g[i]);

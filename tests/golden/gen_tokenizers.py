@@ -21,6 +21,7 @@ What is common becomes one piece; what is rare is spelled out, byte by byte.
 
 We don't train on what we haven't read. It's a small rule, and they'll keep
 it: you've seen the rows, I'm sure, and he'd count them again if he could.
+I'm here; they'll see that we've read it, and he'd say so. I'm 'tis 'em 'round.
 
 void main() {
   final greeting = 'Hello, world!';
@@ -47,7 +48,8 @@ HARD = ["", " ", "  ", "a", " a", "a ", "  a  b", "\n", "\n\n", "\t\tx", "'s", "
         "a\u0301\u0301", "😀😀", "\u200d", "\ufeff", "𝔘𝔫𝔦", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" * 3,
         "<s>", "</s>", "<s></s>", " <s> ", "a<s>b", "<s> a", "  </s>  </s>x", "[x]", " [x] ", "a[x]b", "a [x] b",
         "[[x]]", "word", "words", " word ", "wordword", "a_word", "▁", "▁▁a", "a▁b", "<0x41>", "<0x0A>\n", "\x00\x01\x7f",
-        "日本語の文章です", "русский русский", "end\r\nof\r\nline", "x" * 30 + " " * 30 + "y"]
+        "日本語の文章です", "русский русский", "end\r\nof\r\nline", "x" * 30 + " " * 30 + "y",
+        "".join(c for c in TEXT if c.isascii() and c.isalpha()), "\t\t\t\t\t x \t\t\t\t", "'m'd're'll've's't'M'D"]
 
 
 def texts(rng, added):
@@ -101,7 +103,8 @@ def small():
     j["decoder"] = level
     n = len(j["model"]["vocab"])
     j["added_tokens"] += [added(n, "[x]", single_word=True, lstrip=True, special=False),
-                          added(n + 1, "  ", special=False, normalized=True)]
+                          added(n + 1, "  ", special=False, normalized=True),
+                          added(n + 2, "\t\t", lstrip=True, rstrip=True, special=False)]
     return j
 
 

@@ -8,7 +8,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 
 M=$DATA/tiny
-F=${BATS_FILE_TMPDIR-}
+F=${F:-${BATS_FILE_TMPDIR-}}
 export M F
 
 # tiny_rows N [FROM]: rows with prompt and completion of various lengths.
@@ -42,7 +42,7 @@ tiny_streams() {
 
 # field NAME FILE: its values in JSON lines, one a line.
 field() {
-	sed -nE "s|.*\"$1\": ?([^,}]*).*|\1|p" "$2"
+	sed -nE "s|.*\"$1\": ?([^,}]*).*|\1|p" "$2" | sed 's/ *$//'
 }
 
 # near A B TOLERANCE: |A - B| <= TOLERANCE max(1, |B|).

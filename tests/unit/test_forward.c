@@ -310,6 +310,28 @@ static void isolation(struct eng *e)
 	let_go(&b);
 }
 
+/* Scratch is reserved for the largest pass: a smaller one may be cut into
+   larger blocks (the sanitizers see what does not fit). */
+static void smaller(void)
+{
+	static const size_t n[] = {1030, 513, 512, 500, 33, 32, 16, 3};
+	struct ft_tokens b = {0};
+	bool finite = true;
+	struct eng e;
+
+	open_eng(&e, 2);
+	e.dropout = full ? 0 : 0.1f;
+	for (size_t i = 0; i < sizeof(n) / sizeof(*n); i++) {
+		ft_tokens_clear(&b);
+		eng_row(&b, VOCAB, 0, &n[i], 1);
+		eng_rows(&e, &b, NULL, 1);
+		finite &= isfinite(eng_sft(&e, 0));
+	}
+	CHECK(finite, "%s: smaller passes in the room of a large one", what());
+	eng_close(&e);
+	ft_tokens_release(&b);
+}
+
 static void all(void)
 {
 	struct eng e;
@@ -322,6 +344,7 @@ static void all(void)
 		dropout(&e);
 	eng_close(&e);
 	threads();
+	smaller();
 }
 
 int main(void)

@@ -70,6 +70,8 @@ static bool same_offsets(const struct ft_json *o, const struct ft_ids *v)
 	const struct ft_json *c = ft_json_get(o, "offsets")->child;
 
 	for (size_t i = 0; i < v->n; i++, c = c->next) {
+		if (!c)
+			return false;
 		/* a part of a character counts as all of it */
 		int64_t a = chars(s, (size_t)v->start[i] + 1) - 1;
 		int64_t z = chars(s, v->end[i]);
@@ -78,7 +80,7 @@ static bool same_offsets(const struct ft_json *o, const struct ft_ids *v)
 		    (c->child->i != a || c->child->next->i != z))
 			return false;
 	}
-	return true;
+	return !c;
 }
 
 static bool decodes(const struct ft_tok *t, const struct ft_json *o,

@@ -26,6 +26,7 @@ int main(int argc, char **argv)
 	int i, rc, sig;
 
 	o.epochs = 1;
+	o.lora.dropout = 0;
 	ft_start(argv[0]);
 	i = ft_opt_parse(argc, argv, table, "-m DIR [--full] -o OUT [OPTIONS] [STREAM]",
 			 "Train a model, or a LoRA adapter on it, to prefer the chosen answers of a token stream of pairs.");
@@ -33,8 +34,6 @@ int main(int argc, char **argv)
 		ft_die(FT_EXIT_USAGE, "one stream at a time");
 	if (!o.lr_given)
 		o.lr = o.full ? 5e-7 : 5e-6;
-	if (!o.dropout_given)
-		o.lora.dropout = 0;
 	if (ft_train_check(&o, &err) < 0 || ft_dpo_check(&dpo, &o, &err) < 0)
 		ft_die_err(&err);
 	signal(SIGPIPE, SIG_IGN);

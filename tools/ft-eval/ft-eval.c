@@ -174,6 +174,8 @@ static int run(struct eval *e, char **files, int nfiles)
 		gate_free(gate[i]);
 	}
 	free(gate);
+	free((void *)e->gates.v);
+	free((void *)e->by.v);
 	tally_free(e->tally);
 	ft_str_release(&e->line);
 	return met ? FT_EXIT_OK : FT_EXIT_NO;

@@ -369,6 +369,7 @@ int main(int argc, char **argv)
 		ft_die(FT_EXIT_USAGE, "no model: give -m DIR");
 	if (cmd.prompt && i < argc)
 		ft_die(FT_EXIT_USAGE, "--prompt or rows, not both");
+	cmd.gen.seed = cmd.compute.seed;
 	load(&j);
 	check(ft_output_open(&j.out, cmd.out, cmd.zstd, &err), &err);
 	if (cmd.prompt)

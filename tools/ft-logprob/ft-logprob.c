@@ -310,11 +310,14 @@ int main(int argc, char **argv)
 		ft_die(FT_EXIT_USAGE, "one stream at a time");
 	if (cmd.columns && cmd.rows)
 		ft_die(FT_EXIT_USAGE, "--columns writes a stream, --rows rows: choose one");
+	if (cmd.map && !cmd.rows)
+		ft_die(FT_EXIT_USAGE, "--map is for the rows of --rows");
 	check(ft_load(&s.l, &cmd.compute, cmd.model, cmd.adapter, cmd.base, false, &err), &err);
 	check(ft_output_open(&s.out, cmd.out, cmd.zstd, &err), &err);
 	if (cmd.rows) {
-		char *files[] = {(char *)cmd.rows};
+		static char *files[1]; /* the rows borrow it */
 
+		files[0] = (char *)cmd.rows;
 		check(ft_rows_open(&s.rows, files, 1, cmd.map, &err), &err);
 	}
 	run(&s, i < argc ? argv[i] : NULL);

@@ -13,15 +13,16 @@
 struct cmdline {
 	const char *model, *base, *map, *out, *ledger;
 	bool ids, decode, no_specials, no_eos, zstd;
-	bool kind_given, length_given, long_given;
-	int kind, on_long;
+	bool length_given, long_given;
+	int kind; /* enum ft_row_kind + 1; 0: auto */
+	int on_long;
 	int64_t max_length;
 	char **files;
 	int nfiles;
 };
 
-/* Words of --kind, in the order of enum ft_row_kind. */
-#define KINDS "pair|completion|chat|text|prompt"
+/* Words of --kind: as the rows say, or enum ft_row_kind in its order. */
+#define KINDS "auto|pair|completion|chat|text|prompt"
 
 struct run {
 	const struct cmdline *cmd;
@@ -214,8 +215,8 @@ static void set_rules(struct run *r)
 	r->rules.specials = !cmd->no_specials;
 	r->rules.append_eos = !cmd->no_specials && !cmd->no_eos;
 	r->rules.keep_empty = cmd->ids;
-	r->rules.forced = cmd->kind_given;
-	r->rules.kind = cmd->kind_given ? cmd->kind : -1;
+	r->rules.forced = cmd->kind > 0;
+	r->rules.kind = cmd->kind - 1;
 }
 
 static void check_cmdline(const struct cmdline *cmd)
@@ -224,18 +225,18 @@ static void check_cmdline(const struct cmdline *cmd)
 		ft_die(FT_EXIT_USAGE, "no model (-m DIR)");
 	if (cmd->ids && cmd->decode)
 		ft_die(FT_EXIT_USAGE, "--ids and --decode exclude each other");
-	if (cmd->kind_given && cmd->kind == FT_ROW_CHAT)
+	if (cmd->kind == FT_ROW_CHAT + 1)
 		ft_die(FT_EXIT_USAGE,
 		       "messages rows need chat templates, which this build does not have");
-	if (cmd->decode && (cmd->kind_given || cmd->length_given ||
-			    cmd->long_given || cmd->ledger || cmd->no_eos))
+	if (cmd->decode && (cmd->kind || cmd->length_given || cmd->long_given ||
+			    cmd->ledger || cmd->no_eos))
 		ft_die(FT_EXIT_USAGE,
 		       "--decode takes no --kind, --max-length, --on-long, --ledger or --no-append-eos");
 	if (cmd->on_long == LONG_SPLIT) {
 		if (cmd->ids)
 			ft_die(FT_EXIT_USAGE,
 			       "--on-long split is for streams, not for --ids");
-		if (cmd->kind_given && cmd->kind != FT_ROW_TEXT)
+		if (cmd->kind && cmd->kind != FT_ROW_TEXT + 1)
 			ft_die(FT_EXIT_USAGE,
 			       "--on-long split is for text rows");
 		if (cmd->max_length == 1)
@@ -286,7 +287,7 @@ int main(int argc, char **argv)
 			0, "base", &cmd.base, "DIR",
 			"an adapter's base model, instead of the one it names"),
 		FT_ENUM(0, "kind", &cmd.kind, KINDS,
-			"take every row as of this kind"),
+			"take every row as of this kind (auto: the first that fits)"),
 		FT_INT(0, "max-length", &cmd.max_length, 0, 1 << 30, "N",
 		       "tokens of a row, prefix and longest branch; 0: any (2048)"),
 		FT_ENUM(0, "on-long", &cmd.on_long, "error|drop|truncate|split",
@@ -308,7 +309,6 @@ int main(int argc, char **argv)
 	};
 	int i;
 
-	opts[2].given = &cmd.kind_given;
 	opts[3].given = &cmd.length_given;
 	opts[4].given = &cmd.long_given;
 	ft_start(argv[0]);

@@ -20,6 +20,8 @@ static int field(const struct ft_row *row, const char *key, const char **s,
 {
 	const struct ft_json *v = ft_json_get(row->obj, key);
 
+	*s = "";
+	*n = 0;
 	if (!v || v->type == FT_JSON_NULL)
 		return ft_row_err(err, row, "no field '%s'", key);
 	if (v->type != FT_JSON_STRING)
@@ -160,22 +162,21 @@ static int tokenised_row(const struct rules *r, const struct ft_row *row,
 			 enum ft_row_kind kind, struct segments *g,
 			 struct ft_err *err)
 {
-	const char *key[2] = {"completion_ids", NULL};
+	const char *key[2] = {"completion_ids", "rejected_ids"};
 
 	g->k = kind == FT_ROW_PAIR ? 2 : 1;
-	if (kind == FT_ROW_PAIR) {
+	if (kind == FT_ROW_PAIR)
 		key[0] = "chosen_ids";
-		key[1] = "rejected_ids";
-	} else if (kind == FT_ROW_TEXT) {
+	else if (kind == FT_ROW_TEXT)
 		key[0] = "input_ids";
-	}
 	if (kind != FT_ROW_TEXT) {
 		if (read_ids(r, row, "prompt_ids", &g->ids[2], err))
 			return -1;
 		g->prefix = g->ids[2].id;
 		g->nprefix = g->ids[2].n;
 	}
-	for (int i = 0; i < g->k && kind != FT_ROW_PROMPT; i++) {
+	for (int i = 0; i < (kind == FT_ROW_PAIR) + (kind != FT_ROW_PROMPT);
+	     i++) {
 		if (read_ids(r, row, key[i], &g->ids[i], err))
 			return -1;
 		g->branch[i] = g->ids[i].id;
@@ -245,7 +246,7 @@ int row_segments(struct rules *r, const struct ft_row *row, struct segments *g,
 {
 	static const char *const completion[] = {"completion"};
 	static const char *const pair[] = {"chosen", "rejected"};
-	bool ids;
+	bool ids = false;
 
 	g->prefix = g->branch[0] = g->branch[1] = NULL;
 	g->nprefix = g->nbranch[0] = g->nbranch[1] = 0;
