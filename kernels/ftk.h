@@ -151,11 +151,11 @@ struct ftk_dropout {
  * y [m, n] += scale * u * B'.  u is kept for the backward.
  */
 struct ftk_lora {
-	void *y;          /* ACT [m, n] */
-	void *u;          /* ACT [m, r] */
-	const void *x;    /* ACT [m, k] */
-	const void *a;    /* REAL [r, k] */
-	const void *b;    /* REAL [n, r] */
+	void *y;       /* ACT [m, n] */
+	void *u;       /* ACT [m, r] */
+	const void *x; /* ACT [m, k] */
+	const void *a; /* REAL [r, k] */
+	const void *b; /* REAL [n, r] */
 	size_t m, n, k, r;
 	float scale;
 	struct ftk_dropout drop;
@@ -199,10 +199,10 @@ struct ftk_segment {
 	int32_t q0, nq, k0, nk, p0, np;
 };
 struct ftk_attn {
-	void *o;          /* ACT [tq, hq * d] */
-	const void *q;    /* ACT [tq, hq * d] */
+	void *o;           /* ACT [tq, hq * d] */
+	const void *q;     /* ACT [tq, hq * d] */
 	const void *k, *v; /* ACT [keys, hkv * d] */
-	void *lse;        /* REAL [tq, hq] log-sum-exp of the scores, or NULL */
+	void *lse; /* REAL [tq, hq] log-sum-exp of the scores, or NULL */
 	const struct ftk_segment *seg; /* [nseg]; they cover [0, tq) in order */
 	size_t nseg, tq, hq, hkv, d;
 	float scale;
@@ -247,9 +247,9 @@ struct ftk_glu_backward {
 struct ftk_xent {
 	const void *logits;
 	const int32_t *target;
-	void *logp, *lse;     /* REAL */
-	void *entropy;        /* REAL or NULL */
-	uint8_t *hit;         /* or NULL */
+	void *logp, *lse; /* REAL */
+	void *entropy;    /* REAL or NULL */
+	uint8_t *hit;     /* or NULL */
 	size_t n, v;
 };
 /* logits become d logits = coef[row] * (onehot(target) - softmax): the
@@ -332,18 +332,18 @@ struct ftk_sgd {
  * uncut distribution at temperature 1.
  */
 struct ftk_sample {
-	int32_t *id;      /* [n] */
-	void *logp;       /* REAL [n] or NULL */
+	int32_t *id; /* [n] */
+	void *logp;  /* REAL [n] or NULL */
 	const void *logits;
-	const double *u;           /* [n] */
-	const float *temperature;  /* [n] */
-	const int32_t *top_k;      /* [n] */
-	const float *top_p;        /* [n] */
+	const double *u;          /* [n] */
+	const float *temperature; /* [n] */
+	const int32_t *top_k;     /* [n] */
+	const float *top_p;       /* [n] */
 	size_t n, v;
 	void *ws;
 };
 
-#define FTK_OP(name)                                             \
+#define FTK_OP(name)                                              \
 	void (*name)(struct ftk * k, const struct ftk_##name *a); \
 	size_t (*name##_ws)(const struct ftk *k, const struct ftk_##name *a);
 
@@ -353,7 +353,8 @@ struct ftk {
 	enum ftk_type act, real;
 	size_t act_size, real_size;
 
-	void *(*alloc)(struct ftk *k, size_t nbytes); /* 64-byte aligned; NULL if none left */
+	void *(*alloc)(struct ftk *k,
+		       size_t nbytes); /* 64-byte aligned; NULL if none left */
 	void (*free)(struct ftk *k, void *p);
 	void (*put)(struct ftk *k, void *dst, const void *host, size_t nbytes);
 	void (*get)(struct ftk *k, void *host, const void *src, size_t nbytes);
@@ -370,10 +371,12 @@ struct ftk {
 	 * it is, it borrows it, and it must stay.
 	 */
 	size_t (*weight_bytes)(const struct ftk *k, const struct ftk_matrix *m);
-	struct ftk_weight *(*weight_make)(struct ftk *k, void *mem, const struct ftk_matrix *m);
+	struct ftk_weight *(*weight_make)(struct ftk *k, void *mem,
+					  const struct ftk_matrix *m);
 	void (*weight_sync)(struct ftk *k, struct ftk_weight *w);
 	/* rows [r0, r0 + n) as float32, on the host. */
-	void (*weight_get)(struct ftk *k, const struct ftk_weight *w, size_t r0, size_t n, float *out);
+	void (*weight_get)(struct ftk *k, const struct ftk_weight *w, size_t r0,
+			   size_t n, float *out);
 
 #include "kernels/ops.inc" /* one pair of members an op */
 };
@@ -386,7 +389,8 @@ struct ftk {
  */
 struct ftk_threads {
 	int nthreads;
-	void (*run)(void *pool, void (*fn)(void *arg, size_t piece, int worker), void *arg, size_t n);
+	void (*run)(void *pool, void (*fn)(void *arg, size_t piece, int worker),
+		    void *arg, size_t n);
 	void *pool;
 };
 
@@ -396,6 +400,7 @@ struct ftk_threads {
  * libftk-cuda.so).  Returns NULL with *why pointing at a static string that
  * says why it cannot be had.
  */
-struct ftk *ftk_open(const char *name, const struct ftk_threads *t, const char **why);
+struct ftk *ftk_open(const char *name, const struct ftk_threads *t,
+		     const char **why);
 
 #endif

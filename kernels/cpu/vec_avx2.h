@@ -12,7 +12,7 @@
 
 #define VW 8
 #define MR 6 /* rows of a tile of a product, whose columns are 2 VW */
-#define DOT_ROWS 2
+#define DOT_ROWS 4 /* rows of x in dot products at once */
 
 typedef __m256 V;
 typedef __m256 M;
@@ -22,7 +22,6 @@ typedef __m256 M;
 #define v_load(p)	    _mm256_loadu_ps(p)
 #define v_store(p, v)	    _mm256_storeu_ps(p, v)
 #define v_load_m(p, m)	    _mm256_maskload_ps(p, _mm256_castps_si256(m))
-#define v_store_m(p, m, v)  _mm256_maskstore_ps(p, _mm256_castps_si256(m), v)
 #define v_prefetch(p)	    _mm_prefetch((const char *)(p), _MM_HINT_T0)
 #define v_add(a, b)	    _mm256_add_ps(a, b)
 #define v_sub(a, b)	    _mm256_sub_ps(a, b)
@@ -41,6 +40,15 @@ typedef __m256 M;
 	_mm256_or_ps(_mm256_and_ps(_mm256_set1_ps(-0.0f), s), a) /* a >= 0 */
 #define m_and(a, b)	    _mm256_and_ps(a, b)
 #define m_any(a)	    (_mm256_movemask_ps(a) != 0)
+
+/* Masked stores cost dozens of steps on some CPUs: rarely taken. */
+static inline void v_store_m(float *p, M m, V v)
+{
+	if (_mm256_movemask_ps(m) == 255)
+		_mm256_storeu_ps(p, v);
+	else
+		_mm256_maskstore_ps(p, _mm256_castps_si256(m), v);
+}
 
 static inline M m_first(size_t n)
 {

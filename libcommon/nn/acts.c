@@ -55,19 +55,59 @@ static size_t scratch(const struct ft_model *m, const struct ft_reserve *r)
 		struct ftk_weight *w = ft_weight_at(m, (enum ft_slot)s, 0)->w;
 		int real = s == FT_HEAD;
 
-		need = max2(need, k->matmul_ws(k, &(struct ftk_matmul){.w = w, .m = rows, .real = real}));
+		need = max2(need, k->matmul_ws(k, &(struct ftk_matmul){
+							  .w = w,
+							  .m = rows,
+							  .real = real}));
 		if (r->save) {
-			need = max2(need, k->matmul_dx_ws(k, &(struct ftk_matmul_dx){.w = w, .m = rows, .real = real}));
-			need = max2(need, k->matmul_dw_ws(k, &(struct ftk_matmul_dw){.dw = some, .dbias = some, .m = rows, .n = n, .k = in, .real = real}));
+			need = max2(need,
+				    k->matmul_dx_ws(k, &(struct ftk_matmul_dx){
+							       .w = w,
+							       .m = rows,
+							       .real = real}));
+			need = max2(need,
+				    k->matmul_dw_ws(k, &(struct ftk_matmul_dw){
+							       .dw = some,
+							       .dbias = some,
+							       .m = rows,
+							       .n = n,
+							       .k = in,
+							       .real = real}));
 		}
 		if (!r->r || !ft_slot_is_linear((enum ft_slot)s))
 			continue;
-		need = max2(need, k->lora_ws(k, &(struct ftk_lora){.m = rows, .n = n, .k = in, .r = r->r, .drop.p = 0.5f}));
-		need = max2(need, k->lora_backward_ws(k, &(struct ftk_lora_backward){.dx = some, .m = rows, .n = n, .k = in, .r = r->r, .drop.p = 0.5f}));
+		need = max2(need,
+			    k->lora_ws(k, &(struct ftk_lora){.m = rows,
+							     .n = n,
+							     .k = in,
+							     .r = r->r,
+							     .drop.p = 0.5f}));
+		need = max2(need,
+			    k->lora_backward_ws(k, &(struct ftk_lora_backward){
+							   .dx = some,
+							   .m = rows,
+							   .n = n,
+							   .k = in,
+							   .r = r->r,
+							   .drop.p = 0.5f}));
 	}
-	need = max2(need, k->attn_ws(k, &(struct ftk_attn){.lse = some, .nseg = r->nseg, .tq = r->t, .hq = c->heads, .hkv = c->kv_heads, .d = c->head_dim}));
-	need = max2(need, k->attn_backward_ws(k, &(struct ftk_attn_backward){.nseg = r->nseg, .tq = r->t, .hq = c->heads, .hkv = c->kv_heads, .d = c->head_dim}));
-	need = max2(need, k->norm_backward_ws(k, &(struct ftk_norm_backward){.dw = some, .db = some, .t = r->t, .c = c->hidden}));
+	need = max2(need, k->attn_ws(k, &(struct ftk_attn){.lse = some,
+							   .nseg = r->nseg,
+							   .tq = r->t,
+							   .hq = c->heads,
+							   .hkv = c->kv_heads,
+							   .d = c->head_dim}));
+	need = max2(need, k->attn_backward_ws(k, &(struct ftk_attn_backward){
+							 .nseg = r->nseg,
+							 .tq = r->t,
+							 .hq = c->heads,
+							 .hkv = c->kv_heads,
+							 .d = c->head_dim}));
+	need = max2(need, k->norm_backward_ws(k, &(struct ftk_norm_backward){
+							 .dw = some,
+							 .db = some,
+							 .t = r->t,
+							 .c = c->hidden}));
 	return need;
 }
 
@@ -184,9 +224,10 @@ int ft_model_reserve(struct ft_model *m, const struct ft_reserve *want,
 	carve(m, &r, &a);
 	m->mem = m->k->alloc(m->k, a.n);
 	if (!m->mem)
-		return ft_err_set(err, FT_EXIT_SYS,
-				  "no memory for activations of %zu tokens (%zu MB)",
-				  r.t, a.n >> 20);
+		return ft_err_set(
+			err, FT_EXIT_SYS,
+			"no memory for activations of %zu tokens (%zu MB)", r.t,
+			a.n >> 20);
 	m->mem_bytes = a.n;
 	a = (struct carve){.base = m->mem};
 	carve(m, &r, &a);

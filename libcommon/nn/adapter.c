@@ -12,7 +12,7 @@
 #define PREFIX "base_model.model."
 
 void ft_adapter_add(struct ft_adapter *a, const struct ft_config *c,
-		       enum ft_slot s, size_t layer, size_t r, double alpha)
+		    enum ft_slot s, size_t layer, size_t r, double alpha)
 {
 	char module[128], name[FT_NAME_MAX];
 	struct ft_lora_mod *m;
@@ -22,9 +22,12 @@ void ft_adapter_add(struct ft_adapter *a, const struct ft_config *c,
 	ft_config_shape(c, s, &n, &k);
 	ft_config_name(c, s, layer, module, sizeof(module));
 	m = &a->mod[a->nmod];
-	*m = (struct ft_lora_mod){
-		.slot = s, .layer = layer, .n = n, .k = k, .r = r,
-		.alpha = alpha};
+	*m = (struct ft_lora_mod){.slot = s,
+				  .layer = layer,
+				  .n = n,
+				  .k = k,
+				  .r = r,
+				  .alpha = alpha};
 	m->scale = (float)(a->rslora ? alpha / sqrt((double)r)
 				     : alpha / (double)r);
 	snprintf(name, sizeof(name), PREFIX "%s.lora_A.weight", module);
@@ -65,9 +68,10 @@ static int unknown_target(const struct ft_config *c, const char *target,
 			ft_str_addf(&s, "%s%s", s.n ? ", " : "",
 				    ft_slot_module(c, (enum ft_slot)i));
 	}
-	ft_err_set(err, FT_EXIT_USAGE,
-		   "LoRA target '%.100s' names no linear layer of the model (there are: all-linear, %s)",
-		   target, s.s);
+	ft_err_set(
+		err, FT_EXIT_USAGE,
+		"LoRA target '%.100s' names no linear layer of the model (there are: all-linear, %s)",
+		target, s.s);
 	ft_str_release(&s);
 	return -1;
 }
@@ -90,8 +94,8 @@ static bool wanted(const struct ft_config *c, enum ft_slot s, size_t layer,
 }
 
 /* "q_proj,v_proj" or several options: one list. */
-static void split_targets(const struct ft_opt_list *in,
-			  struct ft_opt_list *out, struct ft_arena *a)
+static void split_targets(const struct ft_opt_list *in, struct ft_opt_list *out,
+			  struct ft_arena *a)
 {
 	size_t cap = 0;
 
@@ -103,7 +107,8 @@ static void split_targets(const struct ft_opt_list *in,
 			size_t n = strcspn(s, ", ");
 
 			if (n) {
-				out->v = ft_grow(out->v, (size_t)out->n, &cap, 1, sizeof(*out->v));
+				out->v = ft_grow(out->v, (size_t)out->n, &cap,
+						 1, sizeof(*out->v));
 				out->v[out->n++] = ft_arena_strndup(a, s, n);
 			}
 			s += n + (s[n] != 0);
@@ -123,7 +128,10 @@ static void init_values(struct ft_adapter *a, uint64_t seed)
 		uint64_t id = m->layer * FT_NSLOT + (uint64_t)m->slot;
 
 		for (size_t j = 0; j < n; j++)
-			v[j] = (float)((2 * ft_rng_unit(seed, FT_RNG_INIT, id, j) - 1) * bound);
+			v[j] = (float)((2 * ft_rng_unit(seed, FT_RNG_INIT, id,
+							j) -
+					1) *
+				       bound);
 		k->put_real(k, ft_block_at(&a->b, a->b.p, m->off_a), v, n);
 		k->sync(k);
 		free(v);
@@ -150,7 +158,7 @@ int ft_adapter_new(struct ft_adapter *a, struct ftk *k,
 		for (int s = FT_FIRST_LAYER_SLOT; s < FT_NSLOT; s++) {
 			if (wanted(c, (enum ft_slot)s, l, &targets, used))
 				ft_adapter_add(a, c, (enum ft_slot)s, l,
-					   (size_t)o->r, o->alpha);
+					       (size_t)o->r, o->alpha);
 		}
 	}
 	for (int i = 0; i < targets.n; i++) {
@@ -184,7 +192,7 @@ int ft_adapter_copy(struct ft_adapter *to, const struct ft_adapter *from,
 	to->rslora = from->rslora;
 	for (size_t i = 0; i < from->nmod; i++)
 		ft_adapter_add(to, c, from->mod[i].slot, from->mod[i].layer,
-			   from->mod[i].r, from->mod[i].alpha);
+			       from->mod[i].r, from->mod[i].alpha);
 	if (ft_block_alloc(&to->b, k, err) < 0) {
 		ft_adapter_release(to);
 		return -1;

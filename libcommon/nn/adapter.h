@@ -15,14 +15,18 @@ struct ft_lora_opts {
 	int64_t r;
 	double alpha, dropout;
 	bool rslora;
-	struct ft_opt_list targets; /* module names or "all-linear"; none given = all-linear */
+	struct ft_opt_list
+		targets; /* module names or "all-linear"; none given = all-linear */
 };
-#define FT_LORA_DEFAULTS {.r = 16, .alpha = 32, .dropout = 0.05}
+#define FT_LORA_DEFAULTS                              \
+	{                                             \
+		.r = 16, .alpha = 32, .dropout = 0.05 \
+	}
 
 struct ft_lora_mod {
 	enum ft_slot slot;
 	size_t layer, n, k, r;
-	float scale;        /* alpha / r, or alpha / sqrt(r) */
+	float scale; /* alpha / r, or alpha / sqrt(r) */
 	double alpha;
 	size_t off_a, off_b; /* in the block */
 };
@@ -41,23 +45,31 @@ struct ft_adapter {
 
 /* A new adapter: A uniform in +-1/sqrt(k) (kaiming_uniform, a = sqrt 5), B 0.
    An unknown target is FT_EXIT_USAGE and names the modules there are. */
-int ft_adapter_new(struct ft_adapter *a, struct ftk *k, const struct ft_config *c, const struct ft_lora_opts *o, uint64_t seed, struct ft_err *err);
+int ft_adapter_new(struct ft_adapter *a, struct ftk *k,
+		   const struct ft_config *c, const struct ft_lora_opts *o,
+		   uint64_t seed, struct ft_err *err);
 /* From DIR: every field that is not understood and not at its default is
    refused by name, as are missing and surplus tensors. */
-int ft_adapter_load(struct ft_adapter *a, struct ftk *k, const struct ft_config *c, const char *dir, struct ft_err *err);
+int ft_adapter_load(struct ft_adapter *a, struct ftk *k,
+		    const struct ft_config *c, const char *dir,
+		    struct ft_err *err);
 /* Another one with the same parameters (DPO's frozen reference). */
-int ft_adapter_copy(struct ft_adapter *to, const struct ft_adapter *from, const struct ft_config *c, struct ft_err *err);
+int ft_adapter_copy(struct ft_adapter *to, const struct ft_adapter *from,
+		    const struct ft_config *c, struct ft_err *err);
 /* Files adapter_config.json and adapter_model.safetensors in DIR; base is
    written as base_model_name_or_path. */
-int ft_adapter_save(const struct ft_adapter *a, const struct ft_config *c, const char *dir, const char *base, struct ft_err *err);
+int ft_adapter_save(const struct ft_adapter *a, const struct ft_config *c,
+		    const char *dir, const char *base, struct ft_err *err);
 void ft_adapter_release(struct ft_adapter *a);
 /* W[rows n, k] (float, rows from r0) += scale * B A of the module at (layer,
    slot), if there is one. */
-void ft_adapter_merge(const struct ft_adapter *a, enum ft_slot s, size_t layer, size_t r0, size_t n, float *w);
+void ft_adapter_merge(const struct ft_adapter *a, enum ft_slot s, size_t layer,
+		      size_t r0, size_t n, float *w);
 
 /* Is DIR an adapter (adapter_config.json)?  Its base directory: --base if
    given, else the path it names as it stands, then relative to DIR. */
 bool ft_adapter_is(const char *dir);
-int ft_adapter_base(const char *dir, const char *given, struct ft_str *base, struct ft_err *err);
+int ft_adapter_base(const char *dir, const char *given, struct ft_str *base,
+		    struct ft_err *err);
 
 #endif

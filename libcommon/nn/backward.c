@@ -18,26 +18,40 @@ static void linear_backward(struct ft_model *m, const struct ft_run *run,
 
 	ft_config_shape(&m->cfg, s, &n, &in);
 	if (dx)
-		k->matmul_dx(k, &(struct ftk_matmul_dx){
-					.dx = dx, .dy = dy, .w = w->w,
-					.m = m->t, .accumulate = accumulate,
-					.ws = m->ws});
+		k->matmul_dx(k,
+			     &(struct ftk_matmul_dx){.dx = dx,
+						     .dy = dy,
+						     .w = w->w,
+						     .m = m->t,
+						     .accumulate = accumulate,
+						     .ws = m->ws});
 	if (m->full)
 		k->matmul_dw(k, &(struct ftk_matmul_dw){
 					.dw = ft_block_grad_at(m, w->off_w),
-					.dbias = w->vec ? ft_block_grad_at(m, w->off_vec) : NULL,
-					.dy = dy, .x = x, .m = m->t, .n = n,
-					.k = in, .ws = m->ws});
+					.dbias = w->vec ? ft_block_grad_at(
+								  m, w->off_vec)
+							: NULL,
+					.dy = dy,
+					.x = x,
+					.m = m->t,
+					.n = n,
+					.k = in,
+					.ws = m->ws});
 	if (!l)
 		return;
 	k->lora_backward(k, &(struct ftk_lora_backward){
-				    .dx = dx, .dy = dy, .x = x,
+				    .dx = dx,
+				    .dy = dy,
+				    .x = x,
 				    .u = m->act[layer].u[s],
 				    .a = ft_block_at(b, b->p, l->off_a),
 				    .b = ft_block_at(b, b->p, l->off_b),
 				    .da = ft_block_at(b, b->g, l->off_a),
 				    .db = ft_block_at(b, b->g, l->off_b),
-				    .m = m->t, .n = l->n, .k = l->k, .r = l->r,
+				    .m = m->t,
+				    .n = l->n,
+				    .k = l->k,
+				    .r = l->r,
 				    .scale = l->scale,
 				    .drop = ft_drop(m, run, s, layer),
 				    .ws = m->ws});
@@ -50,10 +64,14 @@ static void norm_backward(struct ft_model *m, enum ft_slot s, size_t layer,
 	const struct ft_weight *w = ft_weight_at(m, s, layer);
 
 	m->k->norm_backward(m->k, &(struct ftk_norm_backward){
-					  .dx = m->dx, .dy = dy, .x = x,
-					  .w = w->vec, .stat = stat,
+					  .dx = m->dx,
+					  .dy = dy,
+					  .x = x,
+					  .w = w->vec,
+					  .stat = stat,
 					  .dw = ft_block_grad_at(m, w->off_vec),
-					  .t = m->t, .c = m->cfg.hidden,
+					  .t = m->t,
+					  .c = m->cfg.hidden,
 					  .kind = m->cfg.arch->norm,
 					  .ws = m->ws});
 }
@@ -62,10 +80,15 @@ static void rope_back(struct ft_model *m, void *x, size_t heads)
 {
 	size_t d = m->cfg.head_dim;
 
-	m->k->rope(m->k, &(struct ftk_rope){.x = x, .pos = m->pos,
-					    .table = m->table, .t = m->t,
-					    .heads = heads, .d = d, .rot = d,
-					    .ld = heads * d, .inverse = 1});
+	m->k->rope(m->k, &(struct ftk_rope){.x = x,
+					    .pos = m->pos,
+					    .table = m->table,
+					    .t = m->t,
+					    .heads = heads,
+					    .d = d,
+					    .rot = d,
+					    .ld = heads * d,
+					    .inverse = 1});
 }
 
 static void mlp_backward(struct ft_model *m, const struct ft_run *run,
@@ -74,11 +97,14 @@ static void mlp_backward(struct ft_model *m, const struct ft_run *run,
 	struct ft_layer_acts *l = &m->act[layer];
 
 	linear_backward(m, run, FT_DOWN, layer, l->h, m->dx, m->dh, 0);
-	m->k->glu_backward(m->k, &(struct ftk_glu_backward){
-					 .dgate = l->gate, .dup = l->up,
-					 .dh = m->dh, .gate = l->gate,
-					 .up = l->up, .act = m->cfg.act,
-					 .n = m->t * m->cfg.inter});
+	m->k->glu_backward(
+		m->k, &(struct ftk_glu_backward){.dgate = l->gate,
+						 .dup = l->up,
+						 .dh = m->dh,
+						 .gate = l->gate,
+						 .up = l->up,
+						 .act = m->cfg.act,
+						 .n = m->t * m->cfg.inter});
 	linear_backward(m, run, FT_GATE, layer, l->n2, l->gate, m->dn, 0);
 	linear_backward(m, run, FT_UP, layer, l->n2, l->up, m->dn, 1);
 	norm_backward(m, FT_MLP_NORM, layer, l->xm, l->stat2, m->dn);
@@ -93,15 +119,24 @@ static void attn_backward(struct ft_model *m, const struct ft_run *run,
 	void *dn = layer || m->full ? m->dn : NULL;
 
 	linear_backward(m, run, FT_O, layer, l->o, m->dx, m->dao, 0);
-	m->k->attn_backward(m->k, &(struct ftk_attn_backward){
-					  .dq = m->dq, .dk = m->dk, .dv = m->dv,
-					  .dout = m->dao, .o = l->o, .q = l->q,
-					  .k = l->k, .v = l->v, .lse = l->lse,
-					  .seg = m->seg, .nseg = nseg,
-					  .tq = m->t, .hq = c->heads,
-					  .hkv = c->kv_heads, .d = c->head_dim,
-					  .scale = ft_attn_scale(c),
-					  .ws = m->ws});
+	m->k->attn_backward(
+		m->k, &(struct ftk_attn_backward){.dq = m->dq,
+						  .dk = m->dk,
+						  .dv = m->dv,
+						  .dout = m->dao,
+						  .o = l->o,
+						  .q = l->q,
+						  .k = l->k,
+						  .v = l->v,
+						  .lse = l->lse,
+						  .seg = m->seg,
+						  .nseg = nseg,
+						  .tq = m->t,
+						  .hq = c->heads,
+						  .hkv = c->kv_heads,
+						  .d = c->head_dim,
+						  .scale = ft_attn_scale(c),
+						  .ws = m->ws});
 	rope_back(m, m->dq, c->heads);
 	rope_back(m, m->dk, c->kv_heads);
 	linear_backward(m, run, FT_Q, layer, l->n1, m->dq, dn, 0);
@@ -125,8 +160,11 @@ void ft_model_backward(struct ft_model *m, const struct ft_run *run,
 	}
 	if (m->full)
 		k->embed_backward(k, &(struct ftk_embed_backward){
-					     .dtable = ft_block_grad_at(m, m->w[FT_EMBED].off_w),
-					     .dy = m->dx, .ids = m->ids,
-					     .t = p->t, .c = m->cfg.hidden,
+					     .dtable = ft_block_grad_at(
+						     m, m->w[FT_EMBED].off_w),
+					     .dy = m->dx,
+					     .ids = m->ids,
+					     .t = p->t,
+					     .c = m->cfg.hidden,
 					     .scale = 1});
 }

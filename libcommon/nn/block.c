@@ -14,8 +14,7 @@ size_t ft_block_add(struct ft_block *b, const char *name, size_t n, size_t k,
 
 	FT_GROW(b->t, b->nt, b->cap, 1);
 	t = &b->t[b->nt++];
-	*t = (struct ft_param){
-		.off = b->n, .n = k ? n * k : n, .decay = decay};
+	*t = (struct ft_param){.off = b->n, .n = k ? n * k : n, .decay = decay};
 	snprintf(t->name, sizeof(t->name), "%s", name);
 	t->shape[0] = n;
 	t->shape[1] = k;
@@ -100,8 +99,10 @@ int ft_block_save2(const struct ft_block *b, const void *const *base,
 			names[at] = ft_xmalloc(len);
 			snprintf(names[at], len, "%s%s", prefix[j], p->name);
 			t[at] = (struct ft_tensor){
-				.name = names[at], .dtype = dtype,
-				.ndim = p->ndim, .numel = p->n,
+				.name = names[at],
+				.dtype = dtype,
+				.ndim = p->ndim,
+				.numel = p->n,
 				.shape = {p->shape[0], p->shape[1]},
 				.nbytes = p->n * es,
 				.data = (char *)host[j] + p->off * es};
@@ -118,8 +119,8 @@ int ft_block_save2(const struct ft_block *b, const void *const *base,
 	return rc;
 }
 
-int ft_block_save(const struct ft_block *b, const void *base,
-		  const char *path, enum ft_dtype dtype, struct ft_err *err)
+int ft_block_save(const struct ft_block *b, const void *base, const char *path,
+		  enum ft_dtype dtype, struct ft_err *err)
 {
 	const char *none = "";
 
@@ -133,9 +134,10 @@ static int load_one(struct ft_block *b, void *base, const struct ft_param *p,
 
 	if (t->ndim != p->ndim || t->shape[0] != p->shape[0] ||
 	    (p->ndim == 2 && t->shape[1] != p->shape[1]))
-		return ft_err_set(err, FT_EXIT_DATA,
-				  "tensor '%.150s' has another shape than the model wants",
-				  t->name);
+		return ft_err_set(
+			err, FT_EXIT_DATA,
+			"tensor '%.150s' has another shape than the model wants",
+			t->name);
 	f = ft_xmalloc(p->n * sizeof(float));
 	if (ft_to_f32(f, t->data, t->dtype, p->n) < 0) {
 		free(f);

@@ -27,13 +27,14 @@ struct ft_param {
 struct ft_block {
 	struct ft_param *t; /* owned */
 	size_t nt, cap;
-	size_t n;     /* elements in all */
-	void *p, *g;  /* REAL [n] of the backend; g NULL until ft_block_grad */
+	size_t n;    /* elements in all */
+	void *p, *g; /* REAL [n] of the backend; g NULL until ft_block_grad */
 	struct ftk *k;
 };
 
 /* Append a row to the table; returns its offset.  Before ft_block_alloc. */
-size_t ft_block_add(struct ft_block *b, const char *name, size_t n, size_t k, bool decay);
+size_t ft_block_add(struct ft_block *b, const char *name, size_t n, size_t k,
+		    bool decay);
 int ft_block_alloc(struct ft_block *b, struct ftk *k, struct ft_err *err);
 int ft_block_grad(struct ft_block *b, struct ft_err *err); /* zeroed */
 void ft_block_release(struct ft_block *b);
@@ -45,9 +46,13 @@ void *ft_block_at(const struct ft_block *b, const void *base, size_t off);
  * float32 or bfloat16; load fills base from st.  Every tensor must be there
  * with its shape; surplus tensors that begin with prefix are an error.
  */
-int ft_block_save(const struct ft_block *b, const void *base, const char *path, enum ft_dtype dtype, struct ft_err *err);
-int ft_block_load(struct ft_block *b, void *base, const struct ft_st *st, const char *prefix, struct ft_err *err);
+int ft_block_save(const struct ft_block *b, const void *base, const char *path,
+		  enum ft_dtype dtype, struct ft_err *err);
+int ft_block_load(struct ft_block *b, void *base, const struct ft_st *st,
+		  const char *prefix, struct ft_err *err);
 /* Two arrays in one file, under prefixes (the optimizer's moments). */
-int ft_block_save2(const struct ft_block *b, const void *const *base, const char *const *prefix, int nbase, const char *path, enum ft_dtype dtype, struct ft_err *err);
+int ft_block_save2(const struct ft_block *b, const void *const *base,
+		   const char *const *prefix, int nbase, const char *path,
+		   enum ft_dtype dtype, struct ft_err *err);
 
 #endif

@@ -52,15 +52,14 @@ static int get_size(const struct ft_json *o, const char *key, size_t *v,
 		return -1;
 	if (rc > 0) {
 		if (i < 0)
-			return ft_err_set(err, FT_EXIT_DATA,
-					  "%s is negative", key);
+			return ft_err_set(err, FT_EXIT_DATA, "%s is negative",
+					  key);
 		*v = (size_t)i;
 	}
 	if (*v < lo || *v > hi)
-		return ft_err_set(err, FT_EXIT_DATA,
-				  "%s %s: %zu is not in %zu..%zu", key,
-				  rc > 0 ? "is out of range" : "is missing", *v,
-				  lo, hi);
+		return ft_err_set(
+			err, FT_EXIT_DATA, "%s %s: %zu is not in %zu..%zu", key,
+			rc > 0 ? "is out of range" : "is missing", *v, lo, hi);
 	return 0;
 }
 
@@ -162,9 +161,10 @@ static int get_rope(struct ft_config *c, const struct ft_json *o,
 	else if (!strcmp(type, "llama3"))
 		c->rope.type = FT_ROPE_LLAMA3;
 	else
-		return ft_err_set(err, FT_EXIT_DATA,
-				  "rope scaling '%.64s' is not supported (supported: default, linear, llama3)",
-				  type);
+		return ft_err_set(
+			err, FT_EXIT_DATA,
+			"rope scaling '%.64s' is not supported (supported: default, linear, llama3)",
+			type);
 	if (!ft_json_get(sc, "factor"))
 		return ft_err_set(err, FT_EXIT_DATA,
 				  "rope scaling '%s' without factor", type);
@@ -176,8 +176,9 @@ static int get_rope(struct ft_config *c, const struct ft_json *o,
 			 &c->rope.original, err) < 0)
 		return -1;
 	if (c->rope.type == FT_ROPE_LLAMA3 && c->rope.high <= c->rope.low)
-		return ft_err_set(err, FT_EXIT_DATA,
-				  "rope scaling: high_freq_factor must exceed low_freq_factor");
+		return ft_err_set(
+			err, FT_EXIT_DATA,
+			"rope scaling: high_freq_factor must exceed low_freq_factor");
 	return 0;
 }
 
@@ -221,16 +222,17 @@ static int get_sizes(struct ft_config *c, const struct ft_json *o,
 	c->kv_heads = c->heads;
 	c->head_dim = c->hidden / c->heads;
 	c->max_pos = 2048;
-	if (get_size(o, "num_key_value_heads", &c->kv_heads, 1, c->heads,
-		     err) < 0 ||
+	if (get_size(o, "num_key_value_heads", &c->kv_heads, 1, c->heads, err) <
+		    0 ||
 	    get_size(o, "head_dim", &c->head_dim, 2, 4096, err) < 0 ||
 	    get_size(o, "max_position_embeddings", &c->max_pos, 1, 1 << 28,
 		     err) < 0)
 		return -1;
 	if (c->heads % c->kv_heads)
-		return ft_err_set(err, FT_EXIT_DATA,
-				  "num_attention_heads %zu is no multiple of num_key_value_heads %zu",
-				  c->heads, c->kv_heads);
+		return ft_err_set(
+			err, FT_EXIT_DATA,
+			"num_attention_heads %zu is no multiple of num_key_value_heads %zu",
+			c->heads, c->kv_heads);
 	if (c->head_dim % 2)
 		return ft_err_set(err, FT_EXIT_DATA, "head_dim %zu is odd",
 				  c->head_dim);
@@ -263,8 +265,9 @@ static int parse(struct ft_config *c, const struct ft_json *o,
 		return refuse_type(type, err);
 	if (ft_json_get(o, "quantization_config") &&
 	    ft_json_get(o, "quantization_config")->type != FT_JSON_NULL)
-		return ft_err_set(err, FT_EXIT_DATA,
-				  "quantised weights (quantization_config) are not supported by this build");
+		return ft_err_set(
+			err, FT_EXIT_DATA,
+			"quantised weights (quantization_config) are not supported by this build");
 	if (get_sizes(c, o, err) < 0 || get_act(c, o, err) < 0 ||
 	    get_rope(c, o, err) < 0)
 		return -1;

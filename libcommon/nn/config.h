@@ -64,15 +64,19 @@ struct ft_config {
 /* From DIR/config.json and, for the end tokens, generation_config.json. */
 int ft_config_load(struct ft_config *c, const char *dir, struct ft_err *err);
 /* From text (tests, ft-init, fuzzing). */
-int ft_config_parse(struct ft_config *c, const char *json, size_t n, struct ft_err *err);
+int ft_config_parse(struct ft_config *c, const char *json, size_t n,
+		    struct ft_err *err);
 
 /* Output and input size of a slot's matrix ([n] and 0 for a norm). */
-void ft_config_shape(const struct ft_config *c, enum ft_slot s, size_t *n, size_t *k);
+void ft_config_shape(const struct ft_config *c, enum ft_slot s, size_t *n,
+		     size_t *k);
 bool ft_config_bias(const struct ft_config *c, enum ft_slot s);
-bool ft_slot_is_linear(enum ft_slot s);        /* q k v o gate up down */
+bool ft_slot_is_linear(enum ft_slot s); /* q k v o gate up down */
 /* "model.layers.3.self_attn.q_proj"; layer is ignored outside layers. */
-void ft_config_name(const struct ft_config *c, enum ft_slot s, size_t layer, char *buf, size_t cap);
-const char *ft_slot_module(const struct ft_config *c, enum ft_slot s); /* "q_proj" */
+void ft_config_name(const struct ft_config *c, enum ft_slot s, size_t layer,
+		    char *buf, size_t cap);
+const char *ft_slot_module(const struct ft_config *c,
+			   enum ft_slot s); /* "q_proj" */
 bool ft_config_is_eos(const struct ft_config *c, int32_t id);
 /* Parameters that are stored: all, and those of the linears and the head. */
 size_t ft_config_params(const struct ft_config *c, size_t *matmul);

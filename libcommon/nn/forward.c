@@ -3,26 +3,34 @@
 #include "libcommon/nn/model_priv.h"
 
 /* y = x W' + bias + LoRA's part. */
-static void linear(struct ft_model *m, const struct ft_run *run,
-		   enum ft_slot s, size_t layer, const void *x, void *y)
+static void linear(struct ft_model *m, const struct ft_run *run, enum ft_slot s,
+		   size_t layer, const void *x, void *y)
 {
 	const struct ft_weight *w = ft_weight_at(m, s, layer);
 	const struct ft_lora_mod *l = ft_lora_at(run->adapter, s, layer);
 	const struct ft_block *b = l ? &run->adapter->b : NULL;
 	struct ftk *k = m->k;
 
-	k->matmul(k, &(struct ftk_matmul){.y = y, .x = x, .w = w->w,
-					  .bias = w->vec, .m = m->t,
+	k->matmul(k, &(struct ftk_matmul){.y = y,
+					  .x = x,
+					  .w = w->w,
+					  .bias = w->vec,
+					  .m = m->t,
 					  .ws = m->ws});
 	if (!l)
 		return;
-	k->lora(k, &(struct ftk_lora){
-			   .y = y, .u = m->act[layer].u[s], .x = x,
-			   .a = ft_block_at(b, b->p, l->off_a),
-			   .b = ft_block_at(b, b->p, l->off_b),
-			   .m = m->t, .n = l->n, .k = l->k, .r = l->r,
-			   .scale = l->scale,
-			   .drop = ft_drop(m, run, s, layer), .ws = m->ws});
+	k->lora(k, &(struct ftk_lora){.y = y,
+				      .u = m->act[layer].u[s],
+				      .x = x,
+				      .a = ft_block_at(b, b->p, l->off_a),
+				      .b = ft_block_at(b, b->p, l->off_b),
+				      .m = m->t,
+				      .n = l->n,
+				      .k = l->k,
+				      .r = l->r,
+				      .scale = l->scale,
+				      .drop = ft_drop(m, run, s, layer),
+				      .ws = m->ws});
 }
 
 static void norm(struct ft_model *m, enum ft_slot s, size_t layer, void *x,
@@ -30,21 +38,29 @@ static void norm(struct ft_model *m, enum ft_slot s, size_t layer, void *x,
 {
 	const struct ft_config *c = &m->cfg;
 
-	m->k->norm(m->k, &(struct ftk_norm){
-				 .y = y, .x = x, .add = add,
-				 .sum = sum == x ? NULL : sum,
-				 .w = ft_weight_at(m, s, layer)->vec,
-				 .stat = stat, .t = m->t, .c = c->hidden,
-				 .eps = c->eps, .kind = c->arch->norm});
+	m->k->norm(m->k, &(struct ftk_norm){.y = y,
+					    .x = x,
+					    .add = add,
+					    .sum = sum == x ? NULL : sum,
+					    .w = ft_weight_at(m, s, layer)->vec,
+					    .stat = stat,
+					    .t = m->t,
+					    .c = c->hidden,
+					    .eps = c->eps,
+					    .kind = c->arch->norm});
 }
 
 static void rope(struct ft_model *m, void *x, size_t heads)
 {
 	size_t d = m->cfg.head_dim;
 
-	m->k->rope(m->k, &(struct ftk_rope){.x = x, .pos = m->pos,
-					    .table = m->table, .t = m->t,
-					    .heads = heads, .d = d, .rot = d,
+	m->k->rope(m->k, &(struct ftk_rope){.x = x,
+					    .pos = m->pos,
+					    .table = m->table,
+					    .t = m->t,
+					    .heads = heads,
+					    .d = d,
+					    .rot = d,
 					    .ld = heads * d});
 }
 
@@ -56,15 +72,25 @@ static void attention(struct ft_model *m, const struct ft_run *run,
 	struct ft_layer_acts *l = &m->act[layer];
 	size_t kv = c->kv_heads * c->head_dim;
 	struct ftk *k = m->k;
-	struct ftk_attn a = {.o = l->o, .q = l->q, .k = l->k, .v = l->v,
-			     .lse = run->save ? l->lse : NULL, .seg = m->seg,
-			     .nseg = nseg, .tq = m->t, .hq = c->heads,
-			     .hkv = c->kv_heads, .d = c->head_dim,
-			     .scale = ft_attn_scale(c), .ws = m->ws};
+	struct ftk_attn a = {.o = l->o,
+			     .q = l->q,
+			     .k = l->k,
+			     .v = l->v,
+			     .lse = run->save ? l->lse : NULL,
+			     .seg = m->seg,
+			     .nseg = nseg,
+			     .tq = m->t,
+			     .hq = c->heads,
+			     .hkv = c->kv_heads,
+			     .d = c->head_dim,
+			     .scale = ft_attn_scale(c),
+			     .ws = m->ws};
 
 	if (run->kv) {
-		struct ftk_scatter put = {.y = run->kv->k[layer], .x = l->k,
-					  .idx = m->place, .n = m->t,
+		struct ftk_scatter put = {.y = run->kv->k[layer],
+					  .x = l->k,
+					  .idx = m->place,
+					  .n = m->t,
 					  .c = kv};
 
 		k->scatter(k, &put);
@@ -93,8 +119,10 @@ static void layer_forward(struct ft_model *m, const struct ft_run *run,
 	norm(m, FT_MLP_NORM, layer, l->xa, m->tmp, l->xm, l->n2, l->stat2);
 	linear(m, run, FT_GATE, layer, l->n2, l->gate);
 	linear(m, run, FT_UP, layer, l->n2, l->up);
-	m->k->glu(m->k, &(struct ftk_glu){.h = l->h, .gate = l->gate,
-					  .up = l->up, .act = c->act,
+	m->k->glu(m->k, &(struct ftk_glu){.h = l->h,
+					  .gate = l->gate,
+					  .up = l->up,
+					  .act = c->act,
 					  .n = m->t * c->inter});
 	linear(m, run, FT_DOWN, layer, l->h, m->tmp);
 }
@@ -119,10 +147,12 @@ void ft_model_forward(struct ft_model *m, const struct ft_run *run,
 
 	m->t = p->t;
 	upload(m, run, p);
-	m->k->embed(m->k, &(struct ftk_embed){
-				  .y = l->xa, .table = m->w[FT_EMBED].w,
-				  .ids = m->ids, .t = p->t,
-				  .c = m->cfg.hidden, .scale = 1});
+	m->k->embed(m->k, &(struct ftk_embed){.y = l->xa,
+					      .table = m->w[FT_EMBED].w,
+					      .ids = m->ids,
+					      .t = p->t,
+					      .c = m->cfg.hidden,
+					      .scale = 1});
 	norm(m, FT_ATTN_NORM, 0, l->xa, NULL, NULL, l->n1, l->stat1);
 	for (size_t i = 0; i < m->cfg.layers; i++) {
 		struct ft_layer_acts *next = &m->act[i + 1];

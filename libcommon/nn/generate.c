@@ -13,8 +13,8 @@ enum { PREFILL = 1024, CACHE_BYTES = 1 << 30 };
    them max_new for each sample. */
 struct group {
 	size_t prompt, base, size;
-	size_t live;  /* samples that go on */
-	bool fresh;   /* not computed yet */
+	size_t live; /* samples that go on */
+	bool fresh;  /* not computed yet */
 };
 
 struct seq {
@@ -81,8 +81,10 @@ static bool admit(struct gen *g)
 	if (base == SIZE_MAX)
 		return false;
 	n = ft_xcalloc(1, sizeof(*n));
-	*n = (struct group){.prompt = g->next, .base = base,
-			    .size = need(g, g->next), .live = samples,
+	*n = (struct group){.prompt = g->next,
+			    .base = base,
+			    .size = need(g, g->next),
+			    .live = samples,
 			    .fresh = true};
 	memmove(g->group + at + 1, g->group + at,
 		(g->ngroup++ - at) * sizeof(struct group *));
@@ -90,7 +92,8 @@ static bool admit(struct gen *g)
 	for (size_t s = 0; s < samples; s++) {
 		struct seq *q = &g->seq[g->nseq++];
 
-		*q = (struct seq){.g = n, .sample = s,
+		*q = (struct seq){.g = n,
+				  .sample = s,
 				  .base = base + g->p[g->next].n +
 					  s * (size_t)g->o->max_new};
 		q->ids = ft_xcalloc((size_t)g->o->max_new, sizeof(*q->ids));
@@ -123,16 +126,21 @@ static void lay_out(struct gen *g, size_t *nrow)
 		int32_t n = (int32_t)pr->n, own = (int32_t)q->n;
 
 		if (q->g->fresh && q->sample == 0) {
-			p->seg[p->nseg++] = (struct ftk_segment){
-				.q0 = (int32_t)p->t, .nq = n,
-				.k0 = (int32_t)q->g->base, .nk = n};
+			p->seg[p->nseg++] =
+				(struct ftk_segment){.q0 = (int32_t)p->t,
+						     .nq = n,
+						     .k0 = (int32_t)q->g->base,
+						     .nk = n};
 			for (size_t j = 0; j < pr->n; j++)
 				add_token(g, pr->ids[j], j, q->g->base + j);
 		} else if (!q->g->fresh) {
-			p->seg[p->nseg++] = (struct ftk_segment){
-				.q0 = (int32_t)p->t, .nq = 1,
-				.k0 = (int32_t)q->base, .nk = own,
-				.p0 = (int32_t)q->g->base, .np = n};
+			p->seg[p->nseg++] =
+				(struct ftk_segment){.q0 = (int32_t)p->t,
+						     .nq = 1,
+						     .k0 = (int32_t)q->base,
+						     .nk = own,
+						     .p0 = (int32_t)q->g->base,
+						     .np = n};
 			add_token(g, q->ids[q->n - 1], pr->n + q->n - 1,
 				  q->base + q->n - 1);
 		}
@@ -156,12 +164,16 @@ static void draw(struct gen *g, size_t from, size_t n)
 				      g->p[q->g->prompt].key, at);
 	}
 	k->put(k, g->d_u, g->u, n * sizeof(*g->u));
-	k->sample(k, &(struct ftk_sample){
-			     .id = g->d_id, .logp = g->d_logp,
-			     .logits = logits, .u = g->d_u,
-			     .temperature = g->d_t, .top_k = g->d_k,
-			     .top_p = g->d_p, .n = n, .v = c->vocab,
-			     .ws = g->ws});
+	k->sample(k, &(struct ftk_sample){.id = g->d_id,
+					  .logp = g->d_logp,
+					  .logits = logits,
+					  .u = g->d_u,
+					  .temperature = g->d_t,
+					  .top_k = g->d_k,
+					  .top_p = g->d_p,
+					  .n = n,
+					  .v = c->vocab,
+					  .ws = g->ws});
 	k->get(k, g->id + from, g->d_id, n * sizeof(*g->id));
 	k->get_real(k, g->logp + from, g->d_logp, n);
 	k->sync(k);
@@ -170,8 +182,11 @@ static void draw(struct gen *g, size_t from, size_t n)
 static int finish(struct gen *g, struct seq *q, bool stopped,
 		  struct ft_err *err)
 {
-	struct ft_gen_out out = {.prompt = q->g->prompt, .sample = q->sample,
-				 .ids = q->ids, .logps = q->logps, .n = q->n,
+	struct ft_gen_out out = {.prompt = q->g->prompt,
+				 .sample = q->sample,
+				 .ids = q->ids,
+				 .logps = q->logps,
+				 .n = q->n,
 				 .stopped = stopped};
 	int rc = g->sink->done(g->sink->self, &out, err);
 	struct group *old = q->g;
@@ -298,7 +313,7 @@ static int reserve(struct gen *g, struct ft_err *err)
 			longest = g->p[i].n;
 	}
 	g->capseq = (size_t)(g->o->batch > g->o->samples ? g->o->batch
-							  : g->o->samples);
+							 : g->o->samples);
 	g->prefill = longest > PREFILL ? longest : PREFILL;
 	r.t = g->prefill + g->capseq;
 	r.nseg = g->capseq + g->prefill;
@@ -353,13 +368,15 @@ static int draws(struct gen *g, struct ft_err *err)
 static void release(struct gen *g)
 {
 	struct ftk *k = ft_model_backend(g->m);
-	void *devs[] = {g->d_id, g->d_u, g->d_k, g->d_t, g->d_p, g->d_logp, g->ws};
+	void *devs[] = {g->d_id, g->d_u,    g->d_k, g->d_t,
+			g->d_p,  g->d_logp, g->ws};
 
 	for (size_t i = 0; i < sizeof(devs) / sizeof(devs[0]); i++) {
 		if (devs[i])
 			k->free(k, devs[i]);
 	}
-	for (size_t l = 0; g->kv.k && g->kv.v && l < ft_model_config(g->m)->layers; l++) {
+	for (size_t l = 0;
+	     g->kv.k && g->kv.v && l < ft_model_config(g->m)->layers; l++) {
 		if (g->kv.k[l])
 			k->free(k, g->kv.k[l]);
 		if (g->kv.v[l])

@@ -16,7 +16,11 @@ struct ft_gen_opts {
 	double temperature, top_p;
 	int64_t seed;
 };
-#define FT_GEN_DEFAULTS {.samples = 1, .max_new = 256, .batch = 32, .temperature = 1, .top_p = 1}
+#define FT_GEN_DEFAULTS                                                      \
+	{                                                                    \
+		.samples = 1, .max_new = 256, .batch = 32, .temperature = 1, \
+		.top_p = 1                                                   \
+	}
 
 struct ft_gen_prompt {
 	const int32_t *ids; /* at least one; borrowed */
@@ -37,9 +41,12 @@ struct ft_gen_sink {
 	/* A token came; true ends its sequence.  May be NULL. */
 	bool (*token)(void *self, size_t prompt, size_t sample, int32_t id);
 	/* A sequence ended; -1 gives up with err filled. */
-	int (*done)(void *self, const struct ft_gen_out *out, struct ft_err *err);
+	int (*done)(void *self, const struct ft_gen_out *out,
+		    struct ft_err *err);
 };
 
-int ft_generate(struct ft_model *m, const struct ft_adapter *a, const struct ft_gen_opts *o, const struct ft_gen_prompt *p, size_t n, const struct ft_gen_sink *sink, struct ft_err *err);
+int ft_generate(struct ft_model *m, const struct ft_adapter *a,
+		const struct ft_gen_opts *o, const struct ft_gen_prompt *p,
+		size_t n, const struct ft_gen_sink *sink, struct ft_err *err);
 
 #endif

@@ -16,12 +16,17 @@ void *ft_model_logits(struct ft_model *m, const int32_t *src, size_t n)
 	struct ftk *k = m->k;
 
 	k->put(k, m->src, src, n * sizeof(*src));
-	k->gather(k, &(struct ftk_gather){.y = m->hrow, .x = m->n_final,
-					  .idx = m->src, .n = n,
+	k->gather(k, &(struct ftk_gather){.y = m->hrow,
+					  .x = m->n_final,
+					  .idx = m->src,
+					  .n = n,
 					  .c = m->cfg.hidden});
-	k->matmul(k, &(struct ftk_matmul){.y = m->logits, .x = m->hrow,
-					  .w = m->w[FT_HEAD].w, .m = n,
-					  .real = 1, .ws = m->ws});
+	k->matmul(k, &(struct ftk_matmul){.y = m->logits,
+					  .x = m->hrow,
+					  .w = m->w[FT_HEAD].w,
+					  .m = n,
+					  .real = 1,
+					  .ws = m->ws});
 	return m->logits;
 }
 
@@ -31,22 +36,33 @@ static void chunk_backward(struct ft_model *m, const float *coef, size_t n)
 	size_t c = m->cfg.hidden;
 
 	k->put_real(k, m->coef, coef, n);
-	k->xent_backward(k, &(struct ftk_xent_backward){
-				    .logits = m->logits, .target = m->target,
-				    .lse = m->lse, .coef = m->coef, .n = n,
-				    .v = m->cfg.vocab});
+	k->xent_backward(k, &(struct ftk_xent_backward){.logits = m->logits,
+							.target = m->target,
+							.lse = m->lse,
+							.coef = m->coef,
+							.n = n,
+							.v = m->cfg.vocab});
 	k->matmul_dx(k, &(struct ftk_matmul_dx){.dx = m->dhrow,
 						.dy = m->logits,
-						.w = m->w[FT_HEAD].w, .m = n,
-						.real = 1, .ws = m->ws});
+						.w = m->w[FT_HEAD].w,
+						.m = n,
+						.real = 1,
+						.ws = m->ws});
 	if (m->full)
 		k->matmul_dw(k, &(struct ftk_matmul_dw){
-					.dw = ft_block_grad_at(m, m->w[FT_HEAD].off_w),
-					.dy = m->logits, .x = m->hrow, .m = n,
-					.n = m->cfg.vocab, .k = c, .real = 1,
+					.dw = ft_block_grad_at(
+						m, m->w[FT_HEAD].off_w),
+					.dy = m->logits,
+					.x = m->hrow,
+					.m = n,
+					.n = m->cfg.vocab,
+					.k = c,
+					.real = 1,
 					.ws = m->ws});
-	k->scatter_add(k, &(struct ftk_scatter_add){.y = m->dn, .x = m->dhrow,
-						    .idx = m->src, .n = n,
+	k->scatter_add(k, &(struct ftk_scatter_add){.y = m->dn,
+						    .x = m->dhrow,
+						    .idx = m->src,
+						    .n = n,
 						    .c = c});
 }
 
@@ -63,8 +79,7 @@ static void chunk_values(struct ft_model *m, size_t n, float *logp,
 }
 
 void ft_model_head(struct ft_model *m, const struct ft_pass *p,
-		   const float *coef, float *logp, float *entropy,
-		   uint8_t *hit)
+		   const float *coef, float *logp, float *entropy, uint8_t *hit)
 {
 	struct ftk *k = m->k;
 
@@ -75,12 +90,15 @@ void ft_model_head(struct ft_model *m, const struct ft_pass *p,
 
 		ft_model_logits(m, p->src + i, n);
 		k->put(k, m->target, p->target + i, n * sizeof(*p->target));
-		k->xent(k, &(struct ftk_xent){
-				   .logits = m->logits, .target = m->target,
-				   .logp = m->logp, .lse = m->lse,
-				   .entropy = entropy ? m->entropy : NULL,
-				   .hit = hit ? m->hit : NULL, .n = n,
-				   .v = m->cfg.vocab});
+		k->xent(k, &(struct ftk_xent){.logits = m->logits,
+					      .target = m->target,
+					      .logp = m->logp,
+					      .lse = m->lse,
+					      .entropy = entropy ? m->entropy
+								 : NULL,
+					      .hit = hit ? m->hit : NULL,
+					      .n = n,
+					      .v = m->cfg.vocab});
 		chunk_values(m, n, logp + i, entropy ? entropy + i : NULL,
 			     hit ? hit + i : NULL);
 		if (coef)

@@ -61,9 +61,10 @@ static const struct ft_tensor *want(struct ft_model *m, const struct walk *w,
 	}
 	if (t->ndim != (vec ? 1 : 2) || t->shape[0] != w->n ||
 	    (!vec && t->shape[1] != w->k)) {
-		ft_err_set(err, FT_EXIT_DATA,
-			   "tensor '%s' is not of the shape that config.json says, [%zu%s%.0zu]",
-			   name, w->n, vec ? "" : ", ", vec ? 0 : w->k);
+		ft_err_set(
+			err, FT_EXIT_DATA,
+			"tensor '%s' is not of the shape that config.json says, [%zu%s%.0zu]",
+			name, w->n, vec ? "" : ", ", vec ? 0 : w->k);
 		return NULL;
 	}
 	if (t->dtype != FT_F32 && t->dtype != FT_BF16 && t->dtype != FT_F16) {
@@ -109,7 +110,8 @@ static int load_vec(struct ft_model *m, const struct ft_tensor *t, void *dst,
 static unsigned use_of(const struct ft_model *m, enum ft_slot s)
 {
 	if (s == FT_EMBED)
-		return FTK_W_ROWS | (m->cfg.tied ? FTK_W_FORWARD | FTK_W_BACKWARD : 0);
+		return FTK_W_ROWS |
+		       (m->cfg.tied ? FTK_W_FORWARD | FTK_W_BACKWARD : 0);
 	return FTK_W_FORWARD | FTK_W_BACKWARD;
 }
 
@@ -120,9 +122,10 @@ static int make_handle(struct ft_model *m, struct ft_weight *w,
 	void *mem;
 
 	if (nbytes == SIZE_MAX)
-		return ft_err_set(err, FT_EXIT_DATA,
-				  "weights of this type are not supported by backend %s",
-				  m->k->name);
+		return ft_err_set(
+			err, FT_EXIT_DATA,
+			"weights of this type are not supported by backend %s",
+			m->k->name);
 	mem = own(m, nbytes, err);
 	if (!mem)
 		return -1;
@@ -140,7 +143,7 @@ static int load_frozen(struct ft_model *m, const struct walk *k,
 		return -1;
 	if (k->k) {
 		mat.data = t->data;
-		mat.type = t->dtype == FT_F32	 ? FTK_F32
+		mat.type = t->dtype == FT_F32    ? FTK_F32
 			   : t->dtype == FT_BF16 ? FTK_BF16
 						 : FTK_F16;
 		if (make_handle(m, w, &mat, err) < 0)
@@ -160,7 +163,9 @@ static int load_trained(struct ft_model *m, const struct walk *k,
 			struct ft_weight *w, struct ft_err *err)
 {
 	void *p = ft_block_at(&m->block, m->block.p, w->off_w);
-	struct ftk_matrix mat = {.type = m->k->real, .data = p, .n = k->n,
+	struct ftk_matrix mat = {.type = m->k->real,
+				 .data = p,
+				 .n = k->n,
 				 .k = k->k,
 				 .use = use_of(m, k->s) | FTK_W_TRAINED};
 
@@ -229,9 +234,10 @@ static int check_surplus(struct ft_model *m, struct ft_err *err)
 				 (k.bias && !strcmp(name + n, ".bias")));
 		}
 		if (!known)
-			return ft_err_set(err, FT_EXIT_DATA,
-					  "tensor '%.150s' is not part of a %s model with this config.json",
-					  name, m->cfg.arch->type);
+			return ft_err_set(
+				err, FT_EXIT_DATA,
+				"tensor '%.150s' is not part of a %s model with this config.json",
+				name, m->cfg.arch->type);
 	}
 	return 0;
 }
@@ -255,13 +261,16 @@ static int load_weights(struct ft_model *m, struct ft_err *err)
 			const struct ft_param *p = &m->block.t[i];
 			const struct ft_tensor *t = ft_st_find(&m->st, p->name);
 
-			if (load_vec(m, t, ft_block_at(&m->block, m->block.p, p->off), err) < 0)
+			if (load_vec(m, t,
+				     ft_block_at(&m->block, m->block.p, p->off),
+				     err) < 0)
 				return -1;
 		}
 	}
 	for (size_t i = 0; i < slots(&m->cfg); i++) {
 		if (walk_at(&k, &m->cfg, i) &&
-		    (m->full ? load_trained : load_frozen)(m, &k, &m->w[i], err) < 0)
+		    (m->full ? load_trained : load_frozen)(m, &k, &m->w[i],
+							   err) < 0)
 			return -1;
 	}
 	if (m->cfg.tied)

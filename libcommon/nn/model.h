@@ -18,7 +18,7 @@ struct ft_model;
 
 /* --- what goes through --- */
 struct ft_pass {
-	size_t t, nseg, n; /* tokens, segments, predictions */
+	size_t t, nseg, n;  /* tokens, segments, predictions */
 	int32_t *ids, *pos; /* [t] */
 	uint64_t *key;      /* [t] row, branch, position: dropout's counter */
 	struct ftk_segment *seg; /* [nseg] */
@@ -32,7 +32,8 @@ void ft_pass_clear(struct ft_pass *p);
 void ft_pass_release(struct ft_pass *p);
 /* Append row i of b.  all: predict every token of a branch, whatever the mask
    says. */
-void ft_pass_add(struct ft_pass *p, const struct ft_tokens *b, size_t i, bool all);
+void ft_pass_add(struct ft_pass *p, const struct ft_tokens *b, size_t i,
+		 bool all);
 
 /* A cache of keys and values for decoding: cap places, for each layer. */
 struct ft_kv {
@@ -46,8 +47,8 @@ struct ft_run {
 	bool save;                        /* keep what the backward needs */
 	float dropout;
 	uint64_t dropout_key;
-	const struct ft_kv *kv;     /* decoding: seg's k0, p0 are places of it */
-	const int32_t *place;       /* [t] where each token's key goes */
+	const struct ft_kv *kv; /* decoding: seg's k0, p0 are places of it */
+	const int32_t *place;   /* [t] where each token's key goes */
 };
 
 /* Room for passes of at most so much; grows what there is. */
@@ -58,28 +59,35 @@ struct ft_reserve {
 
 /* --- the model --- */
 /* full: its weights are to be trained (a block of float32 masters). */
-int ft_model_open(struct ft_model **m, struct ftk *k, const char *dir, bool full, struct ft_err *err);
+int ft_model_open(struct ft_model **m, struct ftk *k, const char *dir,
+		  bool full, struct ft_err *err);
 void ft_model_close(struct ft_model *m);
 const struct ft_config *ft_model_config(const struct ft_model *m);
 struct ftk *ft_model_backend(const struct ft_model *m);
 struct ft_block *ft_model_block(struct ft_model *m); /* NULL unless full */
 /* After the block's parameters changed. */
 void ft_model_sync(struct ft_model *m);
-int ft_model_reserve(struct ft_model *m, const struct ft_reserve *r, struct ft_err *err);
+int ft_model_reserve(struct ft_model *m, const struct ft_reserve *r,
+		     struct ft_err *err);
 struct ft_reserve ft_model_reserved(const struct ft_model *m);
-size_t ft_model_bytes(const struct ft_model *m); /* memory of weights and buffers */
+size_t
+ft_model_bytes(const struct ft_model *m); /* memory of weights and buffers */
 
 /* Hidden states of the pass, ready for ft_model_head. */
-void ft_model_forward(struct ft_model *m, const struct ft_run *run, const struct ft_pass *p);
+void ft_model_forward(struct ft_model *m, const struct ft_run *run,
+		      const struct ft_pass *p);
 /*
  * Log-probabilities of the pass's targets into logp [n] (host), and where not
  * NULL entropy [n] and hit [n].  With coef [n] (host) also the gradient of
  * sum coef * logp at the hidden states, and at the head if it is trained: the
  * start of ft_model_backward.
  */
-void ft_model_head(struct ft_model *m, const struct ft_pass *p, const float *coef, float *logp, float *entropy, uint8_t *hit);
+void ft_model_head(struct ft_model *m, const struct ft_pass *p,
+		   const float *coef, float *logp, float *entropy,
+		   uint8_t *hit);
 /* Adds to the gradients of run->adapter's block, or of the model's. */
-void ft_model_backward(struct ft_model *m, const struct ft_run *run, const struct ft_pass *p);
+void ft_model_backward(struct ft_model *m, const struct ft_run *run,
+		       const struct ft_pass *p);
 
 /* REAL logits [n, vocab] of hidden rows src (host array): in the model's own
    buffer until the next call.  n <= the head's chunk (ft_model_chunk). */
@@ -88,9 +96,11 @@ size_t ft_model_chunk(const struct ft_model *m);
 
 /* One matrix as float32, rows [r0, r0+n), the adapter merged if given.  Norms
    and biases: ft_model_vector. */
-void ft_model_rows(struct ft_model *m, enum ft_slot s, size_t layer, size_t r0, size_t n, const struct ft_adapter *a, float *out);
+void ft_model_rows(struct ft_model *m, enum ft_slot s, size_t layer, size_t r0,
+		   size_t n, const struct ft_adapter *a, float *out);
 /* NULL if there is none; bias of a matrix, or a norm's weight. */
-int ft_model_vector(struct ft_model *m, enum ft_slot s, size_t layer, float *out);
+int ft_model_vector(struct ft_model *m, enum ft_slot s, size_t layer,
+		    float *out);
 const struct ft_st *ft_model_file(const struct ft_model *m);
 
 #endif

@@ -10,7 +10,7 @@
 /* A weight of the model: a matrix behind a handle, or a norm's vector. */
 struct ft_weight {
 	struct ftk_weight *w;
-	void *vec;            /* REAL: bias of a matrix, or the norm's weight */
+	void *vec; /* REAL: bias of a matrix, or the norm's weight */
 	size_t off_w, off_vec; /* in the block, when trained */
 };
 
@@ -42,7 +42,7 @@ struct ft_model {
 	size_t chunk;          /* rows of logits at a time */
 	void *mem;             /* all of the buffers, one allocation */
 	size_t mem_bytes;
-	struct ft_layer_acts *act; /* [layers] */
+	struct ft_layer_acts *act;                  /* [layers] */
 	void *x_final, *stat_final, *n_final, *tmp; /* [t, c] */
 	void *table;                                /* REAL [positions, d] */
 	int32_t *ids, *pos, *src, *target, *place;
@@ -91,7 +91,9 @@ static inline struct ftk_dropout ft_drop(const struct ft_model *m,
 					 enum ft_slot s, size_t layer)
 {
 	return (struct ftk_dropout){
-		.p = run->dropout, .key = run->dropout_key, .token = m->key,
+		.p = run->dropout,
+		.key = run->dropout_key,
+		.token = m->key,
 		.salt = (uint32_t)(layer * FT_NSLOT + (size_t)s)};
 }
 

@@ -19,14 +19,17 @@ int ft_compute_open(struct ft_loaded *l, const struct ft_compute *c,
 
 	*l = (struct ft_loaded){0};
 	if (c->dtype == FT_DTYPE_BFLOAT16)
-		return ft_err_set(err, FT_EXIT_USAGE,
-				  "--dtype bfloat16 is not supported by this build; use float32");
+		return ft_err_set(
+			err, FT_EXIT_USAGE,
+			"--dtype bfloat16 is not supported by this build; use float32");
 	if (c->in_4bit)
-		return ft_err_set(err, FT_EXIT_USAGE,
-				  "--load-in-4bit is not supported by this build");
+		return ft_err_set(
+			err, FT_EXIT_USAGE,
+			"--load-in-4bit is not supported by this build");
 	l->pool = ft_pool_new((int)c->threads);
 	t = (struct ftk_threads){.nthreads = ft_pool_threads(l->pool),
-				 .run = run, .pool = l->pool};
+				 .run = run,
+				 .pool = l->pool};
 	l->k = ftk_open("cpu", &t, &why);
 	if (!l->k)
 		return ft_err_set(err, FT_EXIT_SYS, "no backend: %s", why);
@@ -42,12 +45,15 @@ int ft_load(struct ft_loaded *l, const struct ft_compute *c, const char *model,
 	if (ft_compute_open(l, c, err) < 0)
 		return -1;
 	if (base && (adapter || !ft_adapter_is(model)))
-		return ft_err_set(err, FT_EXIT_USAGE,
-				  "--base, but -m is not an adapter's directory");
+		return ft_err_set(
+			err, FT_EXIT_USAGE,
+			"--base, but -m is not an adapter's directory");
 	if (!adapter && ft_adapter_is(model)) {
 		adapter = model;
-		if (ft_adapter_base(adapter, base, &dir, err) < 0)
+		if (ft_adapter_base(adapter, base, &dir, err) < 0) {
+			ft_str_release(&dir);
 			return -1;
+		}
 	} else {
 		ft_str_adds(&dir, model);
 	}

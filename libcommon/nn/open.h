@@ -17,17 +17,23 @@ struct ft_compute {
 	bool in_4bit;
 };
 enum { FT_DTYPE_FLOAT32, FT_DTYPE_BFLOAT16 };
-#define FT_COMPUTE_DEFAULTS {.dtype = FT_DTYPE_FLOAT32, .seed = 42}
+#define FT_COMPUTE_DEFAULTS                           \
+	{                                             \
+		.dtype = FT_DTYPE_FLOAT32, .seed = 42 \
+	}
 
 /* Rows for an option table. */
-#define FT_COMPUTE_OPTS(p)                                                  \
-	FT_ENUM(0, "dtype", &(p)->dtype, "float32|bfloat16",                \
-		"what to compute in (this build: float32)"),                \
-	FT_INT(0, "seed", &(p)->seed, 0, INT64_MAX, "N", "random seed"),    \
-	FT_INT_FREE(0, "threads", &(p)->threads, 0, 1024, "N",              \
-		    "threads (0: all processors); changes no result"),      \
-	{0, "load-in-4bit", FT_KIND_FLAG, {.flag = &(p)->in_4bit}, 0, 0, 0, \
-	 "4-bit weights", FT_OPT_HIDDEN, 0}
+#define FT_COMPUTE_OPTS(p)                                                     \
+	FT_ENUM(0, "dtype", &(p)->dtype, "float32|bfloat16",                   \
+		"what to compute in (this build: float32)"),                   \
+		FT_INT(0, "seed", &(p)->seed, 0, INT64_MAX, "N",               \
+		       "random seed"),                                         \
+		FT_INT_FREE(0, "threads", &(p)->threads, 0, 1024, "N",         \
+			    "threads (0: all processors); changes no result"), \
+	{                                                                      \
+		0, "load-in-4bit", FT_KIND_FLAG, {.flag = &(p)->in_4bit}, 0,   \
+			0, 0, "4-bit weights", FT_OPT_HIDDEN, 0                \
+	}
 
 struct ft_loaded {
 	struct ft_pool *pool;
@@ -35,17 +41,20 @@ struct ft_loaded {
 	struct ft_model *model;
 	struct ft_adapter adapter; /* with has_adapter */
 	bool has_adapter;
-	char *dir;      /* the model's directory: -m, or the adapter's base */
+	char *dir; /* the model's directory: -m, or the adapter's base */
 	char *adapter_dir; /* or NULL */
 };
 
 /* Backend and threads alone. FT_EXIT_USAGE for what this build cannot do. */
-int ft_compute_open(struct ft_loaded *l, const struct ft_compute *c, struct ft_err *err);
+int ft_compute_open(struct ft_loaded *l, const struct ft_compute *c,
+		    struct ft_err *err);
 /*
  * model is a model's or an adapter's directory; adapter and base may be NULL.
  * full: its weights will be trained.
  */
-int ft_load(struct ft_loaded *l, const struct ft_compute *c, const char *model, const char *adapter, const char *base, bool full, struct ft_err *err);
+int ft_load(struct ft_loaded *l, const struct ft_compute *c, const char *model,
+	    const char *adapter, const char *base, bool full,
+	    struct ft_err *err);
 void ft_unload(struct ft_loaded *l);
 
 #endif

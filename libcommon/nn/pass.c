@@ -58,8 +58,8 @@ static void predict(struct ft_pass *p, size_t src, size_t at, size_t of)
  * A branch's first token is predicted by the prefix's last one; those come
  * first, so that src ascends and equal ones stand together.
  */
-static void predictions(struct ft_pass *p, const struct ft_tokens *b,
-			size_t i, size_t seg0, bool all)
+static void predictions(struct ft_pass *p, const struct ft_tokens *b, size_t i,
+			size_t seg0, bool all)
 {
 	size_t s0 = (size_t)b->cu_rows[i], s1 = (size_t)b->cu_rows[i + 1];
 	size_t base = (size_t)b->cu_seqlens[s0];
@@ -97,10 +97,13 @@ void ft_pass_add(struct ft_pass *p, const struct ft_tokens *b, size_t i,
 		bool branch = s > s0;
 		int32_t q0 = (int32_t)p->t;
 
-		p->seg[p->nseg++] = (struct ftk_segment){
-			.q0 = q0, .nq = (int32_t)n, .k0 = q0,
-			.nk = (int32_t)n, .p0 = (int32_t)t0,
-			.np = branch ? (int32_t)np : 0};
+		p->seg[p->nseg++] =
+			(struct ftk_segment){.q0 = q0,
+					     .nq = (int32_t)n,
+					     .k0 = q0,
+					     .nk = (int32_t)n,
+					     .p0 = (int32_t)t0,
+					     .np = branch ? (int32_t)np : 0};
 		for (size_t j = 0; j < n; j++, p->t++) {
 			size_t pos = j + (branch ? np : 0);
 

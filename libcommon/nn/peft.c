@@ -16,21 +16,42 @@ enum { CONFIG_MAX = 16 << 20 };
 
 /* Fields that may stand there at the value that means "not used". */
 static const char *const off_fields[] = {
-	"alora_invocation_tokens", "arrow_config", "bias", "corda_config",
-	"ensure_weight_tying", "eva_config", "exclude_modules",
-	"fan_in_fan_out", "kasa_config", "layer_replication",
-	"layers_pattern", "layers_to_transform", "loftq_config",
-	"lora_bias", "lora_ga_config", "modules_to_save",
-	"monteclora_config", "target_parameters", "trainable_token_indices",
-	"use_bdlora", "use_dora", "use_qalora", "velora_config",
-	"alpha_pattern", "rank_pattern",
+	"alora_invocation_tokens",
+	"arrow_config",
+	"bias",
+	"corda_config",
+	"ensure_weight_tying",
+	"eva_config",
+	"exclude_modules",
+	"fan_in_fan_out",
+	"kasa_config",
+	"layer_replication",
+	"layers_pattern",
+	"layers_to_transform",
+	"loftq_config",
+	"lora_bias",
+	"lora_ga_config",
+	"modules_to_save",
+	"monteclora_config",
+	"target_parameters",
+	"trainable_token_indices",
+	"use_bdlora",
+	"use_dora",
+	"use_qalora",
+	"velora_config",
+	"alpha_pattern",
+	"rank_pattern",
 };
 /* Fields that change nothing here. */
 static const char *const free_fields[] = {
-	"auto_mapping", "base_model_name_or_path", "inference_mode",
-	"init_lora_weights", "lora_alpha", "lora_dropout", "megatron_config",
-	"megatron_core", "peft_type", "peft_version", "qalora_group_size",
-	"r", "revision", "runtime_config", "target_modules", "task_type",
+	"auto_mapping",      "base_model_name_or_path",
+	"inference_mode",    "init_lora_weights",
+	"lora_alpha",        "lora_dropout",
+	"megatron_config",   "megatron_core",
+	"peft_type",         "peft_version",
+	"qalora_group_size", "r",
+	"revision",          "runtime_config",
+	"target_modules",    "task_type",
 	"use_rslora",
 };
 
@@ -56,15 +77,18 @@ static int check_fields(const struct ft_json *o, struct ft_err *err)
 	const struct ft_json *v;
 
 	for (v = o->child; v; v = v->next) {
-		if (listed(free_fields, sizeof(free_fields) / sizeof(*free_fields), v->key))
+		if (listed(free_fields,
+			   sizeof(free_fields) / sizeof(*free_fields), v->key))
 			continue;
 		if (is_off(v))
 			continue;
-		return ft_err_set(err, FT_EXIT_DATA,
-				  listed(off_fields, sizeof(off_fields) / sizeof(*off_fields), v->key)
-					  ? "'%.100s' is set, which is not supported"
-					  : "unknown field '%.100s'",
-				  v->key);
+		return ft_err_set(
+			err, FT_EXIT_DATA,
+			listed(off_fields,
+			       sizeof(off_fields) / sizeof(*off_fields), v->key)
+				? "'%.100s' is set, which is not supported"
+				: "unknown field '%.100s'",
+			v->key);
 	}
 	return 0;
 }
@@ -85,9 +109,10 @@ static int get_numbers(struct ft_adapter *a, const struct ft_json *o,
 	    ft_json_bool(o, "use_rslora", &a->rslora, err) < 0)
 		return -1;
 	if (strcmp(type, "LORA"))
-		return ft_err_set(err, FT_EXIT_DATA,
-				  "peft_type '%.64s' is not supported (supported: LORA)",
-				  type);
+		return ft_err_set(
+			err, FT_EXIT_DATA,
+			"peft_type '%.64s' is not supported (supported: LORA)",
+			type);
 	if (a->r < 1 || a->r > 4096)
 		return ft_err_set(err, FT_EXIT_DATA, "r is not in 1..4096");
 	if (!(dropout >= 0 && dropout < 1))
@@ -106,12 +131,16 @@ static void modules_from(struct ft_adapter *a, const struct ft_config *c,
 
 	for (size_t l = 0; l < c->layers; l++) {
 		for (int s = FT_FIRST_LAYER_SLOT; s < FT_NSLOT; s++) {
-			if (!ft_slot_is_linear((enum ft_slot)s) || !c->arch->names[s])
+			if (!ft_slot_is_linear((enum ft_slot)s) ||
+			    !c->arch->names[s])
 				continue;
-			ft_config_name(c, (enum ft_slot)s, l, module, sizeof(module));
-			snprintf(name, sizeof(name), "base_model.model.%s.lora_A.weight", module);
+			ft_config_name(c, (enum ft_slot)s, l, module,
+				       sizeof(module));
+			snprintf(name, sizeof(name),
+				 "base_model.model.%s.lora_A.weight", module);
 			if (ft_st_find(st, name))
-				ft_adapter_add(a, c, (enum ft_slot)s, l, (size_t)a->r, a->alpha);
+				ft_adapter_add(a, c, (enum ft_slot)s, l,
+					       (size_t)a->r, a->alpha);
 		}
 	}
 }
@@ -127,18 +156,22 @@ static int check_targets(const struct ft_adapter *a, const struct ft_config *c,
 		return 0;
 	for (t = t->child; t; t = t->next) {
 		if (t->type != FT_JSON_STRING)
-			return ft_err_set(err, FT_EXIT_DATA,
-					  "target_modules holds something that is no string");
+			return ft_err_set(
+				err, FT_EXIT_DATA,
+				"target_modules holds something that is no string");
 		for (size_t i = 0; i < c->layers * FT_NSLOT; i++) {
 			int s = (int)(i % FT_NSLOT);
 
-			if (!ft_slot_is_linear((enum ft_slot)s) || !c->arch->names[s])
+			if (!ft_slot_is_linear((enum ft_slot)s) ||
+			    !c->arch->names[s])
 				continue;
-			ft_config_name(c, (enum ft_slot)s, i / FT_NSLOT, module, sizeof(module));
+			ft_config_name(c, (enum ft_slot)s, i / FT_NSLOT, module,
+				       sizeof(module));
 			if (ft_target_names(t->s, module) && a->at[i] < 0)
-				return ft_err_set(err, FT_EXIT_DATA,
-						  "target_modules names '%s', which has no tensors",
-						  module);
+				return ft_err_set(
+					err, FT_EXIT_DATA,
+					"target_modules names '%s', which has no tensors",
+					module);
 		}
 	}
 	return 0;
@@ -253,18 +286,28 @@ static void add_targets(const struct ft_adapter *a, const struct ft_config *c,
 static void config_text(const struct ft_adapter *a, const struct ft_config *c,
 			const char *base, struct ft_str *s)
 {
-	ft_str_adds(s, "{\n  \"alpha_pattern\": {},\n  \"auto_mapping\": null,\n  \"base_model_name_or_path\": ");
+	ft_str_adds(
+		s,
+		"{\n  \"alpha_pattern\": {},\n  \"auto_mapping\": null,\n  \"base_model_name_or_path\": ");
 	ft_str_add_json(s, base, strlen(base));
-	ft_str_adds(s, ",\n  \"bias\": \"none\",\n  \"exclude_modules\": null,\n  \"fan_in_fan_out\": false,\n  \"inference_mode\": true,\n  \"init_lora_weights\": true,\n  \"layer_replication\": null,\n  \"layers_pattern\": null,\n  \"layers_to_transform\": null,\n  \"loftq_config\": {},\n  \"lora_alpha\": ");
+	ft_str_adds(
+		s,
+		",\n  \"bias\": \"none\",\n  \"exclude_modules\": null,\n  \"fan_in_fan_out\": false,\n  \"inference_mode\": true,\n  \"init_lora_weights\": true,\n  \"layer_replication\": null,\n  \"layers_pattern\": null,\n  \"layers_to_transform\": null,\n  \"loftq_config\": {},\n  \"lora_alpha\": ");
 	ft_str_add_double(s, a->alpha);
 	ft_str_adds(s, ",\n  \"lora_bias\": false,\n  \"lora_dropout\": ");
 	ft_str_add_float(s, a->dropout);
-	ft_str_adds(s, ",\n  \"megatron_config\": null,\n  \"megatron_core\": \"megatron.core\",\n  \"modules_to_save\": null,\n  \"peft_type\": \"LORA\",\n  \"peft_version\": \"0.21.2\",\n  \"r\": ");
+	ft_str_adds(
+		s,
+		",\n  \"megatron_config\": null,\n  \"megatron_core\": \"megatron.core\",\n  \"modules_to_save\": null,\n  \"peft_type\": \"LORA\",\n  \"peft_version\": \"0.21.2\",\n  \"r\": ");
 	ft_str_addf(s, "%lld", (long long)a->r);
-	ft_str_adds(s, ",\n  \"rank_pattern\": {},\n  \"revision\": null,\n  \"target_modules\": [");
+	ft_str_adds(
+		s,
+		",\n  \"rank_pattern\": {},\n  \"revision\": null,\n  \"target_modules\": [");
 	add_targets(a, c, s);
-	ft_str_addf(s, "\n  ],\n  \"task_type\": \"CAUSAL_LM\",\n  \"use_dora\": false,\n  \"use_rslora\": %s\n}",
-		    a->rslora ? "true" : "false");
+	ft_str_addf(
+		s,
+		"\n  ],\n  \"task_type\": \"CAUSAL_LM\",\n  \"use_dora\": false,\n  \"use_rslora\": %s\n}",
+		a->rslora ? "true" : "false");
 }
 
 int ft_adapter_save(const struct ft_adapter *a, const struct ft_config *c,
@@ -330,8 +373,9 @@ int ft_adapter_base(const char *dir, const char *given, struct ft_str *base,
 		goto out;
 	rc = ft_json_str(o, "base_model_name_or_path", &name, &n, err);
 	if (!rc)
-		rc = ft_err_set(err, FT_EXIT_DATA,
-				"base_model_name_or_path is missing; give --base");
+		rc = ft_err_set(
+			err, FT_EXIT_DATA,
+			"base_model_name_or_path is missing; give --base");
 	if (rc < 0) {
 		ft_err_at(err, path.s, 0);
 		goto out;
@@ -345,9 +389,10 @@ int ft_adapter_base(const char *dir, const char *given, struct ft_str *base,
 	}
 	ft_str_adds(base, name);
 	if (!is_model_dir(name)) {
-		rc = ft_err_set(err, FT_EXIT_SYS,
-				"its base model '%.200s' is not a directory here; give --base",
-				name);
+		rc = ft_err_set(
+			err, FT_EXIT_SYS,
+			"its base model '%.200s' is not a directory here; give --base",
+			name);
 		ft_err_at(err, path.s, 0);
 	}
 out:

@@ -98,9 +98,10 @@ int ft_checkpoint_check(const struct ft_train_opts *o, struct ft_err *err)
 
 	find_all(o->out, &f);
 	if (f.n && !o->resume && !o->overwrite)
-		rc = ft_err_set(err, FT_EXIT_USAGE,
-				"'%.200s' holds checkpoints of an earlier run; give --resume-from-checkpoint auto or --overwrite-output-dir",
-				o->out);
+		rc = ft_err_set(
+			err, FT_EXIT_USAGE,
+			"'%.200s' holds checkpoints of an earlier run; give --resume-from-checkpoint auto or --overwrite-output-dir",
+			o->out);
 	free(f.step);
 	return rc;
 }
@@ -124,7 +125,8 @@ static void remove_torn(const char *out)
 
 	while (d && (e = readdir(d))) {
 		join(&path, out, e->d_name);
-		if (ft_starts(e->d_name, "checkpoint-") && ft_ends(e->d_name, ".tmp"))
+		if (ft_starts(e->d_name, "checkpoint-") &&
+		    ft_ends(e->d_name, ".tmp"))
 			ft_remove_dir(path.s, &ignored);
 		else if (orphan(e->d_name))
 			unlink(path.s);
@@ -200,8 +202,9 @@ static void identity(const struct ft_trainer *t, struct ft_str *s)
 	ft_str_add_json(s, t->data.info.digest, strlen(t->data.info.digest));
 	ft_str_adds(s, ",\"options\":");
 	ft_opt_json(t->table, s);
-	ft_str_addf(s, ",\"start_model\":\"%s\",\"tool\":\"%s\",\"version\":\"%s\"",
-		    t->start_digest, ft_progname(), FT_VERSION);
+	ft_str_addf(
+		s, ",\"start_model\":\"%s\",\"tool\":\"%s\",\"version\":\"%s\"",
+		t->start_digest, ft_progname(), FT_VERSION);
 }
 
 /* trainer_state.json with TRL's fields; the few that are ours stand in
@@ -213,25 +216,30 @@ static int write_state(const struct ft_trainer *t, const char *dir,
 	double per = (double)ft_data_steps_per_epoch(&t->data);
 	int rc;
 
-	ft_str_adds(&s, "{\n  \"best_global_step\": null,\n  \"best_metric\": null,\n  \"best_model_checkpoint\": null,\n  \"epoch\": ");
+	ft_str_adds(
+		&s,
+		"{\n  \"best_global_step\": null,\n  \"best_metric\": null,\n  \"best_model_checkpoint\": null,\n  \"epoch\": ");
 	ft_str_add_double(&s, (double)t->step / per);
-	ft_str_addf(&s, ",\n  \"eval_steps\": %lld,\n  \"global_step\": %lld,\n  \"is_hyper_param_search\": false,\n  \"is_local_process_zero\": true,\n  \"is_world_process_zero\": true,\n  \"log_history\": [%s\n  ],\n  \"logging_steps\": %lld,\n  \"max_steps\": %lld,\n  \"num_input_tokens_seen\": %lld,\n  \"num_train_epochs\": %lld,\n  \"save_steps\": %lld,\n  \"stateful_callbacks\": {},\n  \"total_flos\": 0,\n  \"train_batch_size\": %lld,\n  \"trial_name\": null,\n  \"trial_params\": null\n}\n",
-		    (long long)t->o->eval_steps, (long long)t->step,
-		    ft_str_cstr(&t->metrics.history),
-		    (long long)t->o->logging_steps, (long long)t->total,
-		    (long long)t->num_tokens,
-		    (long long)((double)t->total / per + 0.999999),
-		    (long long)t->o->save_steps, (long long)t->o->batch);
+	ft_str_addf(
+		&s,
+		",\n  \"eval_steps\": %lld,\n  \"global_step\": %lld,\n  \"is_hyper_param_search\": false,\n  \"is_local_process_zero\": true,\n  \"is_world_process_zero\": true,\n  \"log_history\": [%s\n  ],\n  \"logging_steps\": %lld,\n  \"max_steps\": %lld,\n  \"num_input_tokens_seen\": %lld,\n  \"num_train_epochs\": %lld,\n  \"save_steps\": %lld,\n  \"stateful_callbacks\": {},\n  \"total_flos\": 0,\n  \"train_batch_size\": %lld,\n  \"trial_name\": null,\n  \"trial_params\": null\n}\n",
+		(long long)t->o->eval_steps, (long long)t->step,
+		ft_str_cstr(&t->metrics.history),
+		(long long)t->o->logging_steps, (long long)t->total,
+		(long long)t->num_tokens,
+		(long long)((double)t->total / per + 0.999999),
+		(long long)t->o->save_steps, (long long)t->o->batch);
 	join(&path, dir, "trainer_state.json");
 	rc = ft_write_file(path.s, s.s, s.n, err);
 	add_file(f, "trainer_state.json");
 	if (!rc) {
 		ft_str_clear(&s);
-		ft_str_addf(&s, "{\"bad_steps\":%lld,\"num_tokens\":%lld,\"optimizer_steps\":%lld,\"seed\":%lld,\"skipped_steps\":%lld,\"step\":%lld,\"train_loss_sum\":",
-			    (long long)t->bad, (long long)t->num_tokens,
-			    (long long)t->optim.t,
-			    (long long)t->o->compute.seed,
-			    (long long)t->skipped, (long long)t->step);
+		ft_str_addf(
+			&s,
+			"{\"bad_steps\":%lld,\"num_tokens\":%lld,\"optimizer_steps\":%lld,\"seed\":%lld,\"skipped_steps\":%lld,\"step\":%lld,\"train_loss_sum\":",
+			(long long)t->bad, (long long)t->num_tokens,
+			(long long)t->optim.t, (long long)t->o->compute.seed,
+			(long long)t->skipped, (long long)t->step);
 		ft_str_add_double(&s, t->train_loss_sum);
 		ft_str_adds(&s, ",\"window\":[");
 		for (int i = 0; i < FT_NSUM; i++) {
@@ -275,9 +283,14 @@ static int copy_tokenizer(const struct ft_trainer *t, const char *dir,
 			  struct files *f, struct ft_err *err)
 {
 	static const char *const names[] = {
-		"tokenizer.json", "tokenizer_config.json",
-		"special_tokens_map.json", "added_tokens.json", "vocab.json",
-		"merges.txt", "tokenizer.model", "chat_template.jinja",
+		"tokenizer.json",
+		"tokenizer_config.json",
+		"special_tokens_map.json",
+		"added_tokens.json",
+		"vocab.json",
+		"merges.txt",
+		"tokenizer.model",
+		"chat_template.jinja",
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -482,12 +495,13 @@ out:
 static int differs(const char *what, const struct ft_json *was,
 		   const struct ft_json *is, struct ft_err *err)
 {
-	return ft_err_set(err, FT_EXIT_DATA,
-			  "the checkpoint was made with %s %.*s, this run has %.*s",
-			  what, was ? (int)(was->nraw < 100 ? was->nraw : 100) : 4,
-			  was ? was->raw : "none",
-			  is ? (int)(is->nraw < 100 ? is->nraw : 100) : 4,
-			  is ? is->raw : "none");
+	return ft_err_set(
+		err, FT_EXIT_DATA,
+		"the checkpoint was made with %s %.*s, this run has %.*s", what,
+		was ? (int)(was->nraw < 100 ? was->nraw : 100) : 4,
+		was ? was->raw : "none",
+		is ? (int)(is->nraw < 100 ? is->nraw : 100) : 4,
+		is ? is->raw : "none");
 }
 
 /* A manifest is laid out in lines: white space says nothing. */
@@ -526,7 +540,8 @@ static int check_identity(const struct ft_trainer *t,
 			  const struct ft_json *manifest, struct ft_err *err)
 {
 	static const char *const keys[] = {"data", "start_model", "tool"};
-	static const char *const says[] = {"the data", "the start model", "tool"};
+	static const char *const says[] = {"the data", "the start model",
+					   "tool"};
 	struct ft_arena a = {0};
 	struct ft_str s = {0};
 	struct ft_json *now;
@@ -648,7 +663,10 @@ int ft_checkpoint_load(struct ft_trainer *t, const char *dir,
 	log = read_json(dir, "trainer_state.json", &a, &o, err);
 	if (!log || load_history(t, o, err) < 0)
 		goto out;
-	if (load_block(t->block, dir, t->o->full ? "model.safetensors" : "adapter_model.safetensors", err) < 0)
+	if (load_block(t->block, dir,
+		       t->o->full ? "model.safetensors"
+				  : "adapter_model.safetensors",
+		       err) < 0)
 		goto out;
 	if (t->reference &&
 	    load_block(&t->reference->b, dir, "reference.safetensors", err) < 0)

@@ -21,9 +21,10 @@ static int check_tokenizer(const struct ft_data *d, const char *dir,
 	if (d->info.tokenizer[0] && stat(path.s, &sb) == 0) {
 		rc = ft_file_sha256(path.s, hex, err);
 		if (!rc && strcmp(hex, d->info.tokenizer))
-			rc = ft_err_set(err, FT_EXIT_DATA,
-					"its tokens are of another tokenizer (%.12s) than %s (%.12s)",
-					d->info.tokenizer, path.s, hex);
+			rc = ft_err_set(
+				err, FT_EXIT_DATA,
+				"its tokens are of another tokenizer (%.12s) than %s (%.12s)",
+				d->info.tokenizer, path.s, hex);
 	}
 	ft_str_release(&path);
 	return rc;
@@ -45,16 +46,18 @@ static int check_rows(struct ft_data *d, unsigned kind_mask,
 		      struct ft_err *err)
 {
 	if (!(kind_mask >> d->info.kind & 1))
-		return ft_err_set(err, FT_EXIT_DATA,
-				  "a stream of kind '%s' is not what this tool trains on",
-				  ft_stream_kinds[d->info.kind]);
+		return ft_err_set(
+			err, FT_EXIT_DATA,
+			"a stream of kind '%s' is not what this tool trains on",
+			ft_stream_kinds[d->info.kind]);
 	if (!d->b.nrow)
 		return ft_err_set(err, FT_EXIT_DATA, "no rows");
 	for (size_t i = 0; i < d->b.ntok; i++) {
 		if ((size_t)d->b.ids[i] >= c->vocab)
-			return ft_err_set(err, FT_EXIT_DATA,
-					  "token id %d, but the model's vocabulary has %zu",
-					  (int)d->b.ids[i], c->vocab);
+			return ft_err_set(
+				err, FT_EXIT_DATA,
+				"token id %d, but the model's vocabulary has %zu",
+				(int)d->b.ids[i], c->vocab);
 	}
 	for (size_t i = 0; i < d->b.nrow; i++) {
 		size_t n = ft_data_row_tokens(d, i);
@@ -63,8 +66,9 @@ static int check_rows(struct ft_data *d, unsigned kind_mask,
 			d->longest = n;
 	}
 	if (!allow_no_stop && c->neos && !trains_a_stop(d, c))
-		return ft_err_set(err, FT_EXIT_DATA,
-				  "no row trains an end token, so the model would never stop; see --allow-no-stop");
+		return ft_err_set(
+			err, FT_EXIT_DATA,
+			"no row trains an end token, so the model would never stop; see --allow-no-stop");
 	return 0;
 }
 

@@ -9,8 +9,17 @@
 #include "libcommon/io/manifest.h"
 
 enum {
-	LOSS, PAIRS, R_CHOSEN, R_REJECTED, CORRECT, L_CHOSEN, L_REJECTED,
-	TOKENS, CHOSEN_TOKENS, HITS, ENTROPY,
+	LOSS,
+	PAIRS,
+	R_CHOSEN,
+	R_REJECTED,
+	CORRECT,
+	L_CHOSEN,
+	L_REJECTED,
+	TOKENS,
+	CHOSEN_TOKENS,
+	HITS,
+	ENTROPY,
 };
 
 struct dpo {
@@ -128,7 +137,8 @@ static void pairs(struct ft_trainer *t, struct ft_sums *sums)
 		double b = s->policy[c + 1] - s->ref[c + 1];
 		double nc = (double)s->count[c], nr = (double)s->count[c + 1];
 
-		sums->v[LOSS] += ft_dpo_loss(s->o, a, b, nc, nr, &s->grad[c], &s->grad[c + 1]);
+		sums->v[LOSS] += ft_dpo_loss(s->o, a, b, nc, nr, &s->grad[c],
+					     &s->grad[c + 1]);
 		sums->v[PAIRS] += 1;
 		sums->v[R_CHOSEN] += beta * a;
 		sums->v[R_REJECTED] += beta * b;
@@ -198,7 +208,8 @@ static double report(const struct ft_trainer *t, const struct ft_sums *s,
 	ft_metric(f, prefix, "rewards/chosen", s->v[R_CHOSEN] / n);
 	ft_metric(f, prefix, "rewards/rejected", s->v[R_REJECTED] / n);
 	ft_metric(f, prefix, "rewards/accuracies", s->v[CORRECT] / n);
-	ft_metric(f, prefix, "rewards/margins", (s->v[R_CHOSEN] - s->v[R_REJECTED]) / n);
+	ft_metric(f, prefix, "rewards/margins",
+		  (s->v[R_CHOSEN] - s->v[R_REJECTED]) / n);
 	ft_metric(f, prefix, "logps/chosen", s->v[L_CHOSEN] / n);
 	ft_metric(f, prefix, "logps/rejected", s->v[L_REJECTED] / n);
 	ft_metric(f, prefix, "entropy", s->v[ENTROPY] / nt);
@@ -213,10 +224,12 @@ static int check_cached(struct ft_trainer *t, struct ft_data *d,
 	const float *col = ft_tokens_find(&d->b, "ref_logps");
 
 	if (!col)
-		return ft_err_set(err, FT_EXIT_DATA,
-				  "--ref cached, but the stream has no ref_logps column (ft-logprob --columns makes it)");
+		return ft_err_set(
+			err, FT_EXIT_DATA,
+			"--ref cached, but the stream has no ref_logps column (ft-logprob --columns makes it)");
 	for (size_t i = 0; i < d->b.nrow; i++) {
-		for (int64_t s = d->b.cu_rows[i] + 1; s < d->b.cu_rows[i + 1]; s++) {
+		for (int64_t s = d->b.cu_rows[i] + 1; s < d->b.cu_rows[i + 1];
+		     s++) {
 			if (!isfinite(col[s]))
 				return ft_err_set(err, FT_EXIT_DATA,
 						  "row %lld has no ref_logps",
@@ -224,9 +237,10 @@ static int check_cached(struct ft_trainer *t, struct ft_data *d,
 		}
 	}
 	if (d->info.reference[0] && strcmp(d->info.reference, t->start_digest))
-		return ft_err_set(err, FT_EXIT_DATA,
-				  "its ref_logps were made by another model (%.12s) than training starts from (%.12s)",
-				  d->info.reference, t->start_digest);
+		return ft_err_set(
+			err, FT_EXIT_DATA,
+			"its ref_logps were made by another model (%.12s) than training starts from (%.12s)",
+			d->info.reference, t->start_digest);
 	return 0;
 }
 
@@ -305,20 +319,26 @@ struct ft_method ft_dpo_method(struct ft_dpo_opts *o)
 	struct dpo *s = ft_xcalloc(1, sizeof(*s));
 
 	s->o = o;
-	return (struct ft_method){
-		.name = "dpo", .kinds = 1u << FT_ROW_PAIR, .start = start,
-		.end = end, .weight = weight, .micro = micro,
-		.report = report, .self = s};
+	return (struct ft_method){.name = "dpo",
+				  .kinds = 1u << FT_ROW_PAIR,
+				  .start = start,
+				  .end = end,
+				  .weight = weight,
+				  .micro = micro,
+				  .report = report,
+				  .self = s};
 }
 
 int ft_dpo_check(const struct ft_dpo_opts *o, const struct ft_train_opts *t,
 		 struct ft_err *err)
 {
 	if (t->full && o->ref == FT_DPO_REF_BASE)
-		return ft_err_set(err, FT_EXIT_USAGE,
-				  "--ref base with --full: there is no adapter to switch off");
+		return ft_err_set(
+			err, FT_EXIT_USAGE,
+			"--ref base with --full: there is no adapter to switch off");
 	if (o->label_smoothing > 0 && o->loss != FT_DPO_SIGMOID)
-		return ft_err_set(err, FT_EXIT_USAGE,
-				  "--label-smoothing is for --loss-type sigmoid");
+		return ft_err_set(
+			err, FT_EXIT_USAGE,
+			"--label-smoothing is for --loss-type sigmoid");
 	return 0;
 }

@@ -18,18 +18,23 @@ struct ft_dpo_opts {
 	double beta, label_smoothing;
 	int loss, ref;
 };
-#define FT_DPO_DEFAULTS {.beta = 0.1}
+#define FT_DPO_DEFAULTS     \
+	{                   \
+		.beta = 0.1 \
+	}
 
 /*
  * Loss of a pair and its derivatives by the two sums of log-probabilities.
  * nc, nr: tokens of the answers (IPO divides by them).  Label smoothing is
  * cDPO's: (1 - e) loss(z) + e loss(-z), for sigmoid alone.
  */
-double ft_dpo_loss(const struct ft_dpo_opts *o, double a, double b, double nc, double nr, double *da, double *db);
+double ft_dpo_loss(const struct ft_dpo_opts *o, double a, double b, double nc,
+		   double nr, double *da, double *db);
 
 /* The method; o has to outlive it. */
 struct ft_method ft_dpo_method(struct ft_dpo_opts *o);
 /* Combinations that make no sense: FT_EXIT_USAGE. */
-int ft_dpo_check(const struct ft_dpo_opts *o, const struct ft_train_opts *t, struct ft_err *err);
+int ft_dpo_check(const struct ft_dpo_opts *o, const struct ft_train_opts *t,
+		 struct ft_err *err);
 
 #endif

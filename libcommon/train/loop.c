@@ -151,15 +151,15 @@ static int check_apart(const struct ft_trainer *t, struct ft_err *err)
 		if (dirs[i] && stat(t->o->out, &out) == 0 &&
 		    stat(dirs[i], &in) == 0 && out.st_dev == in.st_dev &&
 		    out.st_ino == in.st_ino)
-			return ft_err_set(err, FT_EXIT_USAGE,
-					  "the output directory is the one training starts from, '%.200s'",
-					  dirs[i]);
+			return ft_err_set(
+				err, FT_EXIT_USAGE,
+				"the output directory is the one training starts from, '%.200s'",
+				dirs[i]);
 	}
 	return 0;
 }
 
-static int prepare(struct ft_trainer *t, const char *stream,
-		   struct ft_err *err)
+static int prepare(struct ft_trainer *t, const char *stream, struct ft_err *err)
 {
 	struct ft_train_opts *o = t->o;
 	struct ft_str from = {0};
@@ -318,9 +318,9 @@ static int one_step(struct ft_trainer *t, size_t *rows, struct window *w,
 	bool log;
 
 	t->run.dropout = t->run.adapter ? t->l.adapter.dropout : 0;
-	t->run.dropout_key =
-		ft_mix64(ft_rng_key((uint64_t)t->o->compute.seed,
-				    FT_RNG_DROPOUT) + (uint64_t)t->data.epoch);
+	t->run.dropout_key = ft_mix64(
+		ft_rng_key((uint64_t)t->o->compute.seed, FT_RNG_DROPOUT) +
+		(uint64_t)t->data.epoch);
 	if (t->o->overfit_one_batch)
 		t->run.dropout = 0;
 	t->run.save = true;
@@ -374,7 +374,8 @@ static int train_steps(struct ft_trainer *t, int *sig, struct ft_err *err)
 
 		rc = one_step(t, rows, &w, &bar, err);
 		last = t->step == t->total;
-		if (!rc && t->has_eval && (last || due(t->step, t->o->eval_steps)))
+		if (!rc && t->has_eval &&
+		    (last || due(t->step, t->o->eval_steps)))
 			evaluate(t);
 		if (!rc && (save_signal || due(t->step, t->o->save_steps) ||
 			    (last && t->o->save_steps))) {

@@ -26,11 +26,15 @@ struct ft_method {
 	int (*start)(struct ft_trainer *t, struct ft_err *err);
 	void (*end)(struct ft_trainer *t);
 	/* What the gradient of these rows is divided by: once a step. */
-	double (*weight)(const struct ft_trainer *t, const struct ft_data *d, const size_t *rows, size_t n);
+	double (*weight)(const struct ft_trainer *t, const struct ft_data *d,
+			 const size_t *rows, size_t n);
 	/* One micro-batch: sums, and with train gradients of loss / t->weight. */
-	void (*micro)(struct ft_trainer *t, const struct ft_data *d, const size_t *rows, size_t n, bool train, struct ft_sums *sums);
+	void (*micro)(struct ft_trainer *t, const struct ft_data *d,
+		      const size_t *rows, size_t n, bool train,
+		      struct ft_sums *sums);
 	/* Mean loss of sums, and metrics (",..." fields) under prefix. */
-	double (*report)(const struct ft_trainer *t, const struct ft_sums *sums, const char *prefix, struct ft_str *fields);
+	double (*report)(const struct ft_trainer *t, const struct ft_sums *sums,
+			 const char *prefix, struct ft_str *fields);
 	void *self;
 };
 
@@ -39,13 +43,16 @@ struct ft_trainer {
 	const struct ft_opt *table; /* for the record of options */
 	const struct ft_method *method;
 	struct ft_loaded l;
-	struct ft_block *block; /* what is trained: the adapter's or the model's */
+	struct ft_block
+		*block; /* what is trained: the adapter's or the model's */
 	struct ft_optimizer optim;
-	struct ft_adapter *reference; /* DPO's frozen adapter, saved with checkpoints; or NULL */
+	struct ft_adapter *
+		reference; /* DPO's frozen adapter, saved with checkpoints; or NULL */
 	struct ft_data data, eval;
 	bool has_eval;
 	struct ft_pass pass;
-	struct ft_run run; /* dropout, adapter and save as of the present step */
+	struct ft_run
+		run; /* dropout, adapter and save as of the present step */
 	float *logp, *coef, *entropy; /* [most predictions of a micro-batch] */
 	uint8_t *hit;
 	double weight; /* of the present step */
@@ -64,10 +71,12 @@ struct ft_trainer {
  * it (a checkpoint was saved), else 0.  FT_EXIT_NO: too many steps in a row
  * were not finite.
  */
-int ft_train(struct ft_trainer *t, const char *stream, int *signal, struct ft_err *err);
+int ft_train(struct ft_trainer *t, const char *stream, int *signal,
+	     struct ft_err *err);
 void ft_trainer_release(struct ft_trainer *t);
 
 /* Lay rows into t->pass. */
-void ft_trainer_pass(struct ft_trainer *t, const struct ft_data *d, const size_t *rows, size_t n);
+void ft_trainer_pass(struct ft_trainer *t, const struct ft_data *d,
+		     const size_t *rows, size_t n);
 
 #endif

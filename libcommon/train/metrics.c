@@ -49,7 +49,8 @@ static int keep_lines(const char *path, int64_t keep, struct ft_err *err)
 		struct ft_err ignored;
 
 		ft_arena_clear(&a);
-		if (ft_json_parse(&a, line, (size_t)(end - line), &o, &ignored) < 0 ||
+		if (ft_json_parse(&a, line, (size_t)(end - line), &o,
+				  &ignored) < 0 ||
 		    ft_json_int(o, "step", &step, &ignored) <= 0 || step > keep)
 			continue;
 		ft_str_add(&kept, line, (size_t)(end - line) + 1);
@@ -103,8 +104,7 @@ void ft_metrics_put(struct ft_metrics *m, int64_t step, const char *fields)
 	ft_str_release(&s);
 }
 
-void ft_metric(struct ft_str *s, const char *prefix, const char *name,
-	       double v)
+void ft_metric(struct ft_str *s, const char *prefix, const char *name, double v)
 {
 	ft_str_addf(s, "%s\"%s%s\":", s->n ? "," : "", prefix, name);
 	ft_str_add_double(s, v);
@@ -130,7 +130,8 @@ void ft_progress_start(struct ft_progress *p, int64_t step)
 {
 	*p = (struct ft_progress){.tty = isatty(STDERR_FILENO) &&
 					 !ft_json_errors && ft_verbosity >= 0,
-				  .start = ft_now(), .first = step};
+				  .start = ft_now(),
+				  .first = step};
 }
 
 static void eta(double s, char buf[32])
@@ -138,7 +139,8 @@ static void eta(double s, char buf[32])
 	long t = s < 0 || s > 1e8 ? 0 : (long)(s + 0.5);
 
 	if (t >= 3600)
-		snprintf(buf, 32, "%ld:%02ld:%02ld", t / 3600, t / 60 % 60, t % 60);
+		snprintf(buf, 32, "%ld:%02ld:%02ld", t / 3600, t / 60 % 60,
+			 t % 60);
 	else
 		snprintf(buf, 32, "%ld:%02ld", t / 60, t % 60);
 }
@@ -154,12 +156,12 @@ void ft_progress_step(struct ft_progress *p, bool log, int64_t step,
 	eta(per * (double)(total - step), left);
 	if (!p->tty) {
 		ft_info("step %lld/%lld %s %.0f tok/s eta %s %llu MB",
-			(long long)step, (long long)total, values,
-			tokens_per_s, left,
-			(unsigned long long)(ft_peak_memory() >> 20));
+			(long long)step, (long long)total, values, tokens_per_s,
+			left, (unsigned long long)(ft_peak_memory() >> 20));
 		return;
 	}
-	dprintf(STDERR_FILENO, "\r%s: step %lld/%lld %s %.0f tok/s eta %s %llu MB\033[K%s",
+	dprintf(STDERR_FILENO,
+		"\r%s: step %lld/%lld %s %.0f tok/s eta %s %llu MB\033[K%s",
 		ft_progname(), (long long)step, (long long)total, values,
 		tokens_per_s, left,
 		(unsigned long long)(ft_peak_memory() >> 20), log ? "\n" : "");

@@ -15,12 +15,14 @@
 struct ft_metrics {
 	int fd;
 	bool failed;
-	struct ft_str history; /* every record, for trainer_state.json: objects with commas between */
+	struct ft_str
+		history; /* every record, for trainer_state.json: objects with commas between */
 };
 
 /* Opens path to append; records of steps after keep_steps are cut off first
    (a resumed run writes them again). */
-int ft_metrics_open(struct ft_metrics *m, const char *path, int64_t keep_steps, struct ft_err *err);
+int ft_metrics_open(struct ft_metrics *m, const char *path, int64_t keep_steps,
+		    struct ft_err *err);
 void ft_metrics_close(struct ft_metrics *m);
 /* Add a record, an object's text, to history: what a checkpoint kept of it. */
 void ft_metrics_remember(struct ft_metrics *m, const char *record, size_t n);
@@ -28,7 +30,8 @@ void ft_metrics_remember(struct ft_metrics *m, const char *record, size_t n);
    time are put before. */
 void ft_metrics_put(struct ft_metrics *m, int64_t step, const char *fields);
 /* Append ,"name":value (without the comma when s is empty). */
-void ft_metric(struct ft_str *s, const char *prefix, const char *name, double v);
+void ft_metric(struct ft_str *s, const char *prefix, const char *name,
+	       double v);
 
 /* Seconds of a clock that only goes forward. */
 double ft_now(void);
@@ -43,7 +46,8 @@ struct ft_progress {
 };
 void ft_progress_start(struct ft_progress *p, int64_t step);
 /* On a terminal redraws one line; else prints a plain line when log is set. */
-void ft_progress_step(struct ft_progress *p, bool log, int64_t step, int64_t total, const char *values, double tokens_per_s);
+void ft_progress_step(struct ft_progress *p, bool log, int64_t step,
+		      int64_t total, const char *values, double tokens_per_s);
 void ft_progress_end(struct ft_progress *p);
 
 #endif

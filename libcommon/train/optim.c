@@ -53,8 +53,9 @@ double ft_optimizer_norm(struct ft_optimizer *p)
 	struct ftk *k = p->b->k;
 	double sum = 0;
 
-	k->sumsq(k, &(struct ftk_sumsq){.out = &sum, .x = p->b->g,
-					.n = p->b->n, .ws = p->ws});
+	k->sumsq(k,
+		 &(struct ftk_sumsq){
+			 .out = &sum, .x = p->b->g, .n = p->b->n, .ws = p->ws});
 	k->sync(k);
 	return sqrt(sum);
 }
@@ -67,25 +68,29 @@ static void update(struct ft_optimizer *p, size_t off, size_t n, double decay,
 	struct ftk *k = b->k;
 
 	if (o->optim == FT_OPTIM_ADAMW)
-		k->adamw(k, &(struct ftk_adamw){
-				    .p = ft_block_at(b, b->p, off),
-				    .m = ft_block_at(b, p->m, off),
-				    .v = ft_block_at(b, p->v, off),
-				    .g = ft_block_at(b, b->g, off), .n = n,
-				    .lr = (float)lr, .beta1 = (float)o->beta1,
-				    .beta2 = (float)o->beta2,
-				    .eps = (float)o->eps,
-				    .decay = (float)decay,
-				    .gscale = (float)gscale, .t = p->t});
+		k->adamw(k, &(struct ftk_adamw){.p = ft_block_at(b, b->p, off),
+						.m = ft_block_at(b, p->m, off),
+						.v = ft_block_at(b, p->v, off),
+						.g = ft_block_at(b, b->g, off),
+						.n = n,
+						.lr = (float)lr,
+						.beta1 = (float)o->beta1,
+						.beta2 = (float)o->beta2,
+						.eps = (float)o->eps,
+						.decay = (float)decay,
+						.gscale = (float)gscale,
+						.t = p->t});
 	else
 		k->sgd(k, &(struct ftk_sgd){
 				  .p = ft_block_at(b, b->p, off),
 				  .m = p->m ? ft_block_at(b, p->m, off) : NULL,
-				  .g = ft_block_at(b, b->g, off), .n = n,
+				  .g = ft_block_at(b, b->g, off),
+				  .n = n,
 				  .lr = (float)lr,
 				  .momentum = (float)o->momentum,
 				  .decay = (float)decay,
-				  .gscale = (float)gscale, .t = p->t});
+				  .gscale = (float)gscale,
+				  .t = p->t});
 }
 
 void ft_optimizer_step(struct ft_optimizer *p, double lr, double gscale)

@@ -14,7 +14,8 @@ struct ft_optimizer {
 	int64_t t; /* updates made */
 };
 
-int ft_optimizer_init(struct ft_optimizer *p, struct ft_block *b, const struct ft_train_opts *o, struct ft_err *err);
+int ft_optimizer_init(struct ft_optimizer *p, struct ft_block *b,
+		      const struct ft_train_opts *o, struct ft_err *err);
 void ft_optimizer_release(struct ft_optimizer *p);
 /* Norm of the gradients, sqrt of the sum of squares. */
 double ft_optimizer_norm(struct ft_optimizer *p);
@@ -22,13 +23,16 @@ double ft_optimizer_norm(struct ft_optimizer *p);
 void ft_optimizer_step(struct ft_optimizer *p, double lr, double gscale);
 void ft_optimizer_zero(struct ft_optimizer *p); /* the gradients */
 
-int ft_optimizer_save(const struct ft_optimizer *p, const char *path, struct ft_err *err);
-int ft_optimizer_load(struct ft_optimizer *p, const char *path, struct ft_err *err);
+int ft_optimizer_save(const struct ft_optimizer *p, const char *path,
+		      struct ft_err *err);
+int ft_optimizer_load(struct ft_optimizer *p, const char *path,
+		      struct ft_err *err);
 
 /* Warmup steps that the options mean, of total. */
 int64_t ft_warmup_steps(const struct ft_train_opts *o, int64_t total);
 /* The rate of step (from 0) of total: transformers' schedules, in which the
    first step of a warmup has rate 0. */
-double ft_learning_rate(const struct ft_train_opts *o, int64_t step, int64_t total);
+double ft_learning_rate(const struct ft_train_opts *o, int64_t step,
+			int64_t total);
 
 #endif

@@ -6,7 +6,12 @@
 #include "libcommon/nn/open.h"
 
 enum ft_optim { FT_OPTIM_ADAMW, FT_OPTIM_SGD };
-enum ft_schedule { FT_SCHED_LINEAR, FT_SCHED_COSINE, FT_SCHED_CONSTANT, FT_SCHED_CONSTANT_WARMUP };
+enum ft_schedule {
+	FT_SCHED_LINEAR,
+	FT_SCHED_COSINE,
+	FT_SCHED_CONSTANT,
+	FT_SCHED_CONSTANT_WARMUP
+};
 enum ft_sampling { FT_SAMPLING_RANDOM, FT_SAMPLING_SEQUENTIAL };
 
 struct ft_train_opts {
@@ -23,14 +28,14 @@ struct ft_train_opts {
 	int optim, schedule, sampling;
 	bool lr_given;
 };
-#define FT_TRAIN_DEFAULTS                                                  \
-	{                                                                  \
-		.lora = FT_LORA_DEFAULTS, .compute = FT_COMPUTE_DEFAULTS,  \
-		.batch = 8, .accumulation = 1, .max_steps = -1,            \
-		.save_steps = 500, .logging_steps = 10,                    \
-		.max_bad_steps = 5, .micro_tokens = 2048, .epochs = 3,     \
-		.warmup_ratio = 0.03, .lr = -1, .beta1 = 0.9, .beta2 = 0.999,        \
-		.eps = 1e-8, .max_grad_norm = 1                            \
+#define FT_TRAIN_DEFAULTS                                                   \
+	{                                                                   \
+		.lora = FT_LORA_DEFAULTS, .compute = FT_COMPUTE_DEFAULTS,   \
+		.batch = 8, .accumulation = 1, .max_steps = -1,             \
+		.save_steps = 500, .logging_steps = 10, .max_bad_steps = 5, \
+		.micro_tokens = 2048, .epochs = 3, .warmup_ratio = 0.03,    \
+		.lr = -1, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8,        \
+		.max_grad_norm = 1                                          \
 	}
 
 /* The table over o; lives as long as the program. */

@@ -54,7 +54,8 @@ static double report(const struct ft_trainer *t, const struct ft_sums *s,
 
 const struct ft_method ft_sft_method = {
 	.name = "sft",
-	.kinds = 1u << FT_ROW_COMPLETION | 1u << FT_ROW_CHAT | 1u << FT_ROW_TEXT,
+	.kinds =
+		1u << FT_ROW_COMPLETION | 1u << FT_ROW_CHAT | 1u << FT_ROW_TEXT,
 	.weight = weight,
 	.micro = micro,
 	.report = report,

@@ -27,11 +27,15 @@ DPO_ACCUMULATION  ?= 4
 BETA              ?= 0.1
 LOSS_TYPE         ?= sigmoid
 LABEL_SMOOTHING   ?= 0
-# Pairs made by spoiling a row's code, own samples of each training prompt, and
-# the highest reward of a sample that counts as failed.
-PAIRS_PER_ROW  ?= 3
-OWN_SAMPLES    ?= 1
-FAILED_REWARD  ?= 0.9
+# Pairs made by spoiling a row's code, for training and for evaluation.
+PAIRS_PER_ROW      ?= 3
+EVAL_PAIRS_PER_ROW ?= 6
+# Own samples: of so many training prompts, so many each; the highest reward of
+# one that counts as failed, the least distance between the best and the worst.
+OWN_ROWS      ?= 1000000
+OWN_SAMPLES   ?= 2
+FAILED_REWARD ?= 0.9
+MIN_GAP       ?= 0.1
 
 # Answers.
 TEMPERATURE    ?= 0.7
@@ -50,6 +54,7 @@ EVAL_STEPS       ?= 20
 SAVE_STEPS       ?= 20
 SAVE_TOTAL_LIMIT ?= 2
 MAX_STEPS        ?= -1
+DPO_MAX_STEPS    ?= -1
 # What to do with a row over MAX_LENGTH: error, drop or truncate.
 ON_LONG          ?= drop
 

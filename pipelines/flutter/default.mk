@@ -5,7 +5,7 @@
 LORA_R       ?= 32
 LORA_ALPHA   ?= 64
 LORA_DROPOUT ?= 0
-EPOCHS        ?= 4
+EPOCHS        ?= 3
 LEARNING_RATE ?= 3e-3
 LR_SCHEDULER_TYPE ?= cosine
 BATCH         ?= 8
@@ -16,3 +16,7 @@ DPO_LEARNING_RATE ?= 5e-4
 DPO_BATCH         ?= 8
 DPO_ACCUMULATION  ?= 1
 MAX_NEW_TOKENS ?= 512
+PAIRS_PER_ROW      ?= 1
+EVAL_PAIRS_PER_ROW ?= 2
+OWN_ROWS       ?= 128
+OWN_SAMPLES    ?= 2

@@ -45,7 +45,7 @@ SETTINGS  := $(FLUTTER_OUT)/settings
 flutter: flutter-data flutter-sft flutter-dpo flutter-eval flutter-infer \
 	flutter-export flutter-report
 
-$(eval $(call settings,$(FLUTTER_OUT),rows stream pairs sft dpo generate answer infer))
+$(eval $(call settings,$(FLUTTER_OUT),rows stream pairs own sft dpo answer infer))
 $(eval $(call program,$(FL)/judge))
 
 # --- the model ---------------------------------------------------------------
@@ -96,10 +96,9 @@ $(STREAMS): %.ft: %.jsonl $(MODEL_FILE) $(SETTINGS)/stream
 	$(call say,tokens,$(patsubst $(FLUTTER_OUT)/processed_data/%,%,$*))
 	@$(tokenize) $< -o $@
 
-# Spoilt code: PAIRS_PER_ROW pairs of each training row, all kinds of each
-# held-out row.
-SETTINGS_pairs := PAIRS_PER_ROW=$(PAIRS_PER_ROW) OWN_SAMPLES=$(OWN_SAMPLES) \
-	FAILED_REWARD=$(FAILED_REWARD) SEED=$(SEED)
+# Spoilt code: so many pairs of each training row and of each held-out row.
+SETTINGS_pairs := PAIRS_PER_ROW=$(PAIRS_PER_ROW) \
+	EVAL_PAIRS_PER_ROW=$(EVAL_PAIRS_PER_ROW) SEED=$(SEED)
 $(DPO_DATA)/spoilt_train.jsonl: $(SFT_DATA)/train.jsonl $(SETTINGS)/pairs
 	$(call say,pairs,spoilt code of training rows)
 	@mkdir -p $(@D)
@@ -107,7 +106,7 @@ $(DPO_DATA)/spoilt_train.jsonl: $(SFT_DATA)/train.jsonl $(SETTINGS)/pairs
 $(DPO_DATA)/spoilt_eval.jsonl: $(SFT_DATA)/eval.jsonl $(SETTINGS)/pairs
 	$(call say,pairs,spoilt code of held-out rows)
 	@mkdir -p $(@D)
-	@ft-pairgen -q --num-pairs-per-row 6 --seed $(SEED) $< -o $@
+	@ft-pairgen -q --num-pairs-per-row $(EVAL_PAIRS_PER_ROW) --seed $(SEED) $< -o $@
 
 flutter-data: $(PARTS:%=$(SFT_DATA)/%.ft) $(PARTS:%=$(SFT_DATA)/control_%.ft) \
 	$(PARTS:%=$(CHAT_DATA)/%.jsonl) \
@@ -118,12 +117,12 @@ flutter-data: $(PARTS:%=$(SFT_DATA)/%.ft) $(PARTS:%=$(SFT_DATA)/control_%.ft) \
 lora = --lora-r $(LORA_R) --lora-alpha $(LORA_ALPHA) --lora-dropout $(LORA_DROPOUT) \
 	--lora-target-modules $(LORA_TARGET_MODULES)
 schedule = --warmup-ratio $(WARMUP_RATIO) --lr-scheduler-type $(LR_SCHEDULER_TYPE) \
-	--weight-decay $(WEIGHT_DECAY) --max-steps $(MAX_STEPS)
+	--weight-decay $(WEIGHT_DECAY)
 saving = --logging-steps $(LOGGING_STEPS) --eval-steps $(EVAL_STEPS) \
 	--save-steps $(SAVE_STEPS) --save-total-limit $(SAVE_TOTAL_LIMIT)
-sft = --num-train-epochs $(EPOCHS) --learning-rate $(LEARNING_RATE) \
+sft = --max-steps $(MAX_STEPS) --num-train-epochs $(EPOCHS) --learning-rate $(LEARNING_RATE) \
 	--per-device-train-batch-size $(BATCH) --gradient-accumulation-steps $(ACCUMULATION)
-dpo = --num-train-epochs $(DPO_EPOCHS) --learning-rate $(DPO_LEARNING_RATE) \
+dpo = --max-steps $(DPO_MAX_STEPS) --num-train-epochs $(DPO_EPOCHS) --learning-rate $(DPO_LEARNING_RATE) \
 	--per-device-train-batch-size $(DPO_BATCH) \
 	--gradient-accumulation-steps $(DPO_ACCUMULATION) \
 	--beta $(BETA) --loss-type $(LOSS_TYPE) --label-smoothing $(LABEL_SMOOTHING)
@@ -149,26 +148,34 @@ $(OUTPUTS)/control_model/ft-manifest.json: $(SFT_DATA)/control_train.ft $(SFT_DA
 
 flutter-sft: $(OUTPUTS)/sft_model/ft-manifest.json $(OUTPUTS)/control_model/ft-manifest.json
 
-# What the tuned model answers to the prompts that it was trained on: answers
-# that the judge finds wanting are the rejected side of pairs.
-SETTINGS_generate := MAX_NEW_TOKENS=$(MAX_NEW_TOKENS)
-$(SAMPLES)/train_sft.jsonl: $(SFT_DATA)/train.jsonl $(OUTPUTS)/sft_model/ft-manifest.json \
-		$(SETTINGS)/generate $(SETTINGS)/pairs
-	$(call say,generate,own samples of the tuned model)
+# What the tuned model answers to prompts that it was trained on, graded by the
+# judge.  An answer that is found wanting is the rejected side against the one by
+# hand; of several answers the best stands against the worst.
+SETTINGS_own := OWN_ROWS=$(OWN_ROWS) OWN_SAMPLES=$(OWN_SAMPLES) \
+	TEMPERATURE=$(TEMPERATURE) TOP_P=$(TOP_P) MAX_NEW_TOKENS=$(MAX_NEW_TOKENS) \
+	FAILED_REWARD=$(FAILED_REWARD) MIN_GAP=$(MIN_GAP) SEED=$(SEED)
+$(SAMPLES)/train_sft.jsonl: $(SFT_DATA)/train.jsonl $(OUTPUTS)/sft_model/ft-manifest.json $(SETTINGS)/own
+	$(call say,generate,$(OWN_SAMPLES) own samples of each of $(OWN_ROWS) training prompts)
 	@mkdir -p $(@D)
-	@ft-generate -m $(OUTPUTS)/sft_model --num-samples $(OWN_SAMPLES) \
+	@awk -v want=$(OWN_ROWS) '{ line[NR] = $$0 } END { \
+		for (i = 1; i <= NR; i++) if (int(i * want / NR) > int((i - 1) * want / NR) || want >= NR) print line[i] }' $< | \
+		ft-generate -m $(OUTPUTS)/sft_model --num-samples $(OWN_SAMPLES) \
 		--temperature $(TEMPERATURE) --top-p $(TOP_P) \
-		--max-new-tokens $(MAX_NEW_TOKENS) $(COMPUTE) $< -o $@
+		--max-new-tokens $(MAX_NEW_TOKENS) $(COMPUTE) -o $@
 
 ANSWERED := base sft dpo
 $(patsubst %,$(SAMPLES)/%.scored.jsonl,$(ANSWERED) train_sft): %.scored.jsonl: %.jsonl $(FL)/judge
 	@$(FL)/judge $< -o $@
 
-$(DPO_DATA)/own_train.jsonl: $(SFT_DATA)/train.jsonl $(SAMPLES)/train_sft.scored.jsonl $(SETTINGS)/pairs
+$(DPO_DATA)/own_train.jsonl: $(SFT_DATA)/train.jsonl $(SAMPLES)/train_sft.scored.jsonl $(SETTINGS)/own
 	$(call say,pairs,own samples of training prompts)
 	@ft-pairgen -q --rejected-from $(SAMPLES)/train_sft.scored.jsonl \
-		--max-reward $(FAILED_REWARD) --num-pairs-per-row $(OWN_SAMPLES) $< -o $@
-$(DPO_DATA)/own_eval.jsonl: $(SFT_DATA)/eval.jsonl $(SAMPLES)/sft.scored.jsonl $(SETTINGS)/pairs
+		--max-reward $(FAILED_REWARD) $< -o $@.own
+	@ft-pairgen -q --kind-of-pair scored --min-gap $(MIN_GAP) \
+		$(SAMPLES)/train_sft.scored.jsonl -o $@.best
+	@ft-rows --map '{id, app, part, prompt, chosen, rejected, pair_kind}' $@.own $@.best -o $@
+	@rm $@.own $@.best
+$(DPO_DATA)/own_eval.jsonl: $(SFT_DATA)/eval.jsonl $(SAMPLES)/sft.scored.jsonl $(SETTINGS)/own
 	$(call say,pairs,own samples of held-out prompts)
 	@ft-pairgen -q --rejected-from $(SAMPLES)/sft.scored.jsonl \
 		--max-reward $(FAILED_REWARD) $< -o $@
@@ -319,7 +326,7 @@ $(SAMPLES)/side.jsonl: $(SAMPLES)/base.scored.jsonl $(SAMPLES)/sft.scored.jsonl 
 	@ft-rows --join sft=$(SAMPLES)/sft.scored.jsonl --join dpo=$(SAMPLES)/dpo.scored.jsonl $< | \
 		awk 'NR % 11 == 3' | ft-rows --map "$$(cat $(FL)/side.jq)" -o $@
 
-$(FLUTTER_OUT)/settings.txt: $(patsubst %,$(SETTINGS)/%,rows stream pairs sft dpo answer) $(SFT_DATA)/train.ft $(DPO_DATA)/train.ft
+$(FLUTTER_OUT)/settings.txt: $(patsubst %,$(SETTINGS)/%,rows stream pairs own sft dpo answer) $(SFT_DATA)/train.ft $(DPO_DATA)/train.ft
 	@{ cat $(filter $(SETTINGS)/%,$^); for f in $(filter %.ft,$^); do \
 		echo "$${f##*processed_data/}: $$(ft-show --ledger $$f)"; done; } | tr -s ' \t' ' ' >$@.tmp
 	@mv $@.tmp $@

@@ -3,8 +3,10 @@
 # made on the spot from the data, and some rows.
 
 ROWS           ?= 5
-MAX_LENGTH     ?= 1024
+MAX_LENGTH     ?= 2048
 MAX_STEPS      ?= 6
+DPO_MAX_STEPS  ?= 6
+EVAL_PAIRS_PER_ROW ?= 3
 BATCH          ?= 2
 ACCUMULATION   ?= 1
 DPO_BATCH      ?= 2

@@ -82,42 +82,45 @@ static void report(const char *op, const char *shape, const struct ftk *k,
 /* --- the machine --------------------------------------------------------- */
 
 #if defined(__x86_64__)
-#define CHAINS 12
+#define CHAINS 12 /* enough to hide the latency of any of these CPUs */
+#define EACH(x) x(0) x(1) x(2) x(3) x(4) x(5) x(6) x(7) x(8) x(9) x(10) x(11)
 
 __attribute__((target("avx512f"))) static double fma_512(size_t n)
 {
-	__m512 s[CHAINS], x = _mm512_set1_ps(0.999f);
+	__m512 x = _mm512_set1_ps(0.999f), sum = x;
 
-#pragma GCC unroll 16
-	for (int i = 0; i < CHAINS; i++)
-		s[i] = _mm512_set1_ps((float)i);
-	while (n--)
-#pragma GCC unroll 16
-		for (int i = 0; i < CHAINS; i++)
-			s[i] = _mm512_fmadd_ps(s[i], x, x);
-#pragma GCC unroll 16
-	for (int i = 1; i < CHAINS; i++)
-		s[0] = _mm512_add_ps(s[0], s[i]);
-	return (double)_mm512_reduce_add_ps(s[0]);
+#define START(i) __m512 s##i = _mm512_set1_ps((float)i);
+#define STEP(i)	 s##i = _mm512_fmadd_ps(s##i, x, x);
+#define SUM(i)	 sum = _mm512_add_ps(sum, s##i);
+	EACH(START)
+	while (n--) {
+		EACH(STEP)
+	}
+	EACH(SUM)
+	return (double)_mm512_reduce_add_ps(sum);
+#undef START
+#undef STEP
+#undef SUM
 }
 
 __attribute__((target("avx2,fma"))) static double fma_256(size_t n)
 {
-	__m256 s[CHAINS], x = _mm256_set1_ps(0.999f);
+	__m256 x = _mm256_set1_ps(0.999f), sum = x;
 	float lane[8];
 
-#pragma GCC unroll 16
-	for (int i = 0; i < CHAINS; i++)
-		s[i] = _mm256_set1_ps((float)i);
-	while (n--)
-#pragma GCC unroll 16
-		for (int i = 0; i < CHAINS; i++)
-			s[i] = _mm256_fmadd_ps(s[i], x, x);
-#pragma GCC unroll 16
-	for (int i = 1; i < CHAINS; i++)
-		s[0] = _mm256_add_ps(s[0], s[i]);
-	_mm256_storeu_ps(lane, s[0]);
+#define START(i) __m256 s##i = _mm256_set1_ps((float)i);
+#define STEP(i)	 s##i = _mm256_fmadd_ps(s##i, x, x);
+#define SUM(i)	 sum = _mm256_add_ps(sum, s##i);
+	EACH(START)
+	while (n--) {
+		EACH(STEP)
+	}
+	EACH(SUM)
+	_mm256_storeu_ps(lane, sum);
 	return (double)lane[0];
+#undef START
+#undef STEP
+#undef SUM
 }
 #endif
 

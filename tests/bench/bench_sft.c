@@ -36,8 +36,8 @@ static void rows(struct ft_tokens *b)
 
 	for (int64_t r = 0; r < ROWS; r++) {
 		for (uint64_t i = 0; i < LENGTH; i++)
-			ids[i] = (int32_t)ft_rng_below(
-				3, FT_RNG_INIT, (uint64_t)r, i, 32000);
+			ids[i] = (int32_t)ft_rng_below(3, FT_RNG_INIT,
+						       (uint64_t)r, i, 32000);
 		ft_tokens_add(b, r, 2, seg, len, NULL);
 	}
 }
@@ -56,11 +56,17 @@ static double step(struct eng *e, void *m, void *v, int64_t t)
 	ft_model_forward(e->m, &run, &e->pass);
 	ft_model_head(e->m, &e->pass, e->coef, e->logp, NULL, NULL);
 	ft_model_backward(e->m, &run, &e->pass);
-	e->k->adamw(e->k, &(struct ftk_adamw){
-				  .p = b->p, .m = m, .v = v, .g = b->g,
-				  .n = b->n, .lr = 1e-5f, .beta1 = 0.9f,
-				  .beta2 = 0.999f, .eps = 1e-8f, .gscale = 1,
-				  .t = t});
+	e->k->adamw(e->k, &(struct ftk_adamw){.p = b->p,
+					      .m = m,
+					      .v = v,
+					      .g = b->g,
+					      .n = b->n,
+					      .lr = 1e-5f,
+					      .beta1 = 0.9f,
+					      .beta2 = 0.999f,
+					      .eps = 1e-8f,
+					      .gscale = 1,
+					      .t = t});
 	ft_model_sync(e->m);
 	e->k->sync(e->k);
 	return now() - start;

@@ -62,12 +62,12 @@ teardown() {
 	done
 }
 
-@test "kill -9 at 8 other operations: logging, dropping, the final save" {
+@test "kill -9 at 9 other operations: logging, dropping, the final save" {
 	local n set
 	draw 3 < <(ops "$L" '(write .*metrics|unlink .*checkpoint-[0-9]*/|rmdir|rename [^ ]*/checkpoint-[0-9]*$)')
 	set=("${DRAWN[@]}")
 	draw 3 < <(ops "$L" 'OUT/\.?[a-z]')
-	for n in 1 3 "${set[@]}" "${DRAWN[@]}"; do
+	for n in 1 3 $(op "$L" 'write OUT/\.adapter_model') "${set[@]}" "${DRAWN[@]}"; do
 		survives "$L" "$n:kill" "${LORA[@]}"
 	done
 }

@@ -105,7 +105,7 @@ setup() {
 		'class="yes"' 'prefers-color-scheme'; do
 		grep -qF -- "$s" "$T/page" || fail_with "no $s"
 	done
-	! grep -qE '<(base|p|text)>|<script|(src|href)="?(http|//)' "$T/page"
+	run ! grep -qE '<(base|p|text)>|<script|(src|href)="?(http|//)' "$T/page"
 	ft-board --html - --table "Bits=$T/rows" | grep -q 'SFT'
 	# the same bytes again
 	cp "$T/page" "$T/page.1"

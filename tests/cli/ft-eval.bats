@@ -99,6 +99,7 @@ EOF
 	[[ $(value ties) == 0.3333* ]]
 	[ "$(value shorter_wins)" = 0.5 ]
 	[ "$(value preference groups)" = 2 ]
+	[ "$(value preference interval)" = bootstrap ]
 	[ "$(value by.pair_kind.k.preference)" = 0.5 ]
 	[ "$(value base_logprob_wins)" = null ]
 }

@@ -61,7 +61,7 @@ EOF
 {"id":"a","sample":3,"completion":"unknown","reward":null}
 EOF
 	echo '{"id":"a","prompt":"p","completion":"same"}' >"$T/r"
-	run --separate-stderr -0 ft-pairgen --rejected-from "$T/samples" --max-reward 0 "$T/r"
+	run --separate-stderr -0 ft-pairgen --rejected-from "$T/samples" --max-reward 0 --num-pairs-per-row 9 "$T/r"
 	[ "$output" = '{"id":"a","prompt":"p","chosen":"same","rejected":"bad","pair_kind":"own-sample"}' ]
 	[[ $stderr == *"1 samples whose 'reward' is null left out" ]]
 	run --separate-stderr -0 ft-pairgen --rejected-from "$T/samples" --num-pairs-per-row 9 "$T/r"

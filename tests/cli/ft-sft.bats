@@ -433,6 +433,22 @@ sft() {
 	near_all "$T/l1.loss" "$T/l2.loss" 1e-4
 }
 
+@test "a step of plain descent is as long as the rate times the clipped gradient" {
+	local g=(--full --optim sgd --learning-rate 0.5 --lr-scheduler-type constant --save-steps 0)
+	moved() {
+		rm -rf "$T/p"
+		sft "$T/p" "${g[@]}" --max-steps 1 --max-grad-norm "$1"
+		paste <(tensors "$T/o/model.safetensors") <(tensors "$T/p/model.safetensors") |
+			awk '{ s += ($1 - $2) ^ 2 } END { printf "%.9g", sqrt(s) }'
+	}
+	sft "$T/o" "${g[@]}" --max-steps 0
+	near "$(moved 0.5)" 0.25 1e-4
+	local norm
+	norm=$(field grad_norm "$T/p/train.metrics.jsonl")
+	near "$(moved 0)" "$(awk -v n="$norm" 'BEGIN { print n / 2 }')" 1e-4
+	near "$(moved 1e6)" "$(awk -v n="$norm" 'BEGIN { print n / 2 }')" 1e-4
+}
+
 @test "one batch is learnt by heart" {
 	sft "$T/o" --overfit-one-batch --max-steps 150 --learning-rate 2e-2 --logging-steps 50 \
 		--per-device-train-batch-size 4

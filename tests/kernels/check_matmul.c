@@ -99,20 +99,20 @@ static void check_rows(const char *isa)
 
 	a.ws = scratch(&c, b.k->matmul_ws(b.k, &a));
 	b.k->matmul(b.k, &a);
-	memcpy(row, y + 17 * N, N * sizeof(*row));
-	for (a.m = 25; a.m < 100; a.m++) {
+	memcpy(row, y + 7 * N, N * sizeof(*row));
+	for (a.m = 9; a.m < 100; a.m++) {
 		b.k->matmul(b.k, &a);
-		same &= !memcmp(row, y + 17 * N, N * sizeof(*row));
+		same &= !memcmp(row, y + 7 * N, N * sizeof(*row));
 	}
-	CHECK(same, "%s: a row is the same among 25 to 300", b.k->isa);
+	CHECK(same, "%s: a row is the same among 9 to 300", b.k->isa);
 	a.m = 1;
 	b.k->matmul(b.k, &a);
 	memcpy(row, y, N * sizeof(*row));
-	for (same = 1, a.m = 2; a.m < 25; a.m++) {
+	for (same = 1, a.m = 2; a.m < 9; a.m++) {
 		b.k->matmul(b.k, &a);
 		same &= !memcmp(row, y, N * sizeof(*row));
 	}
-	CHECK(same, "%s: a row is the same among 1 to 24", b.k->isa);
+	CHECK(same, "%s: a row is the same among 1 to 8", b.k->isa);
 	release(&c);
 	close_backend(&b);
 }
@@ -256,7 +256,7 @@ int main(void)
 {
 	static const size_t s[][3] = {
 		{1, 1, 1},     {1, 3, 40},     {2, 33, 5},    {3, 70, 288},
-		{7, 65, 130},  {24, 31, 64},   {25, 33, 515}, {28, 64, 16},
+		{7, 65, 130},  {8, 31, 64},    {9, 33, 515}, {28, 64, 16},
 		{33, 31, 100}, {64, 288, 768}, {85, 47, 1},   {2100, 20, 37},
 		{30, 2100, 9}, {29, 7, 1100},
 	};

@@ -8,13 +8,16 @@ load ../lib/common
 # What an outer make says is not for this one.
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
+# pipeline OUT [VARIABLE=VALUE...] TARGET...
 pipeline() {
-	make --no-print-directory -C "$ROOT/pipelines" SMOKE=1 OUT="$OUT" "$@"
+	local out=$1
+	shift
+	make --no-print-directory -C "$ROOT/pipelines" SMOKE=1 OUT="$out" "$@"
 }
 
 setup_file() {
 	export OUT=$BATS_FILE_TMPDIR/out
-	pipeline flutter >"$BATS_FILE_TMPDIR/log" 2>&1 || {
+	pipeline "$OUT" flutter >"$BATS_FILE_TMPDIR/log" 2>&1 || {
 		cat "$BATS_FILE_TMPDIR/log" >&2
 		return 1
 	}
@@ -50,8 +53,8 @@ setup_file() {
 }
 
 @test "a second run does nothing" {
-	pipeline flutter >"$T/log" 2>&1
-	! grep -E '^(rows|tokens|sft|dpo|pairs|generate|logprob|judge|export|report|init) ' "$T/log"
+	pipeline "$OUT" flutter >"$T/log" 2>&1
+	run ! grep -E '^(rows|tokens|sft|dpo|pairs|generate|logprob|judge|export|report|init) ' "$T/log"
 	find "$OUT" -type f -newer "$BATS_FILE_TMPDIR/done" >"$T/new"
 	[ ! -s "$T/new" ] || fail_with "$(cat "$T/new")"
 }
@@ -59,14 +62,14 @@ setup_file() {
 @test "another setting makes again what depends on it" {
 	cp -a "$OUT" "$T/out"
 	touch "$T/before"
-	OUT=$T/out pipeline MODEL="$OUT/toy" BETA=0.3 flutter-dpo >"$T/log" 2>&1
+	pipeline "$T/out" MODEL="$OUT/toy" BETA=0.3 flutter-dpo >"$T/log" 2>&1
 	[ "$T/out/outputs/dpo_model/ft-manifest.json" -nt "$T/before" ]
 	[ ! "$T/out/outputs/sft_model/ft-manifest.json" -nt "$T/before" ]
-	! cmp -s {"$OUT","$T/out"}/outputs/dpo_model/adapter_model.safetensors
+	run ! cmp -s {"$OUT","$T/out"}/outputs/dpo_model/adapter_model.safetensors
 }
 
 @test "killed in the middle, it goes on to the same bytes" {
-	(OUT=$T/out exec setsid make -C "$ROOT/pipelines" SMOKE=1 OUT="$T/out" flutter-sft >"$T/log" 2>&1) &
+	(exec setsid make -C "$ROOT/pipelines" SMOKE=1 OUT="$T/out" flutter-sft >"$T/log" 2>&1) &
 	pid=$!
 	for _ in $(seq 600); do
 		[ ! -e "$T/out/outputs/sft_model/checkpoint-2" ] || break
@@ -76,7 +79,7 @@ setup_file() {
 	wait "$pid" || true
 	[ -e "$T/out/outputs/sft_model/checkpoint-2" ]
 	[ ! -e "$T/out/outputs/control_model/ft-manifest.json" ]
-	OUT=$T/out pipeline flutter-sft >"$T/log" 2>&1
+	pipeline "$T/out" flutter-sft >"$T/log" 2>&1
 	# both models lie in other folders, which only adapter_config.json says
 	cmp {"$OUT","$T/out"}/outputs/sft_model/adapter_model.safetensors
 	cmp {"$OUT","$T/out"}/outputs/control_model/adapter_model.safetensors
@@ -84,25 +87,25 @@ setup_file() {
 
 @test "bad data stops make, and nothing half-written is left" {
 	head -c 300000 "$ROOT/pipelines/flutter/data.json" >"$T/data.json"
-	run ! env OUT="$T/out" make -C "$ROOT/pipelines" SMOKE=1 OUT="$T/out" FLUTTER_DATA="$T/data.json" flutter
+	run ! make -C "$ROOT/pipelines" SMOKE=1 OUT="$T/out" FLUTTER_DATA="$T/data.json" flutter
 	[[ $output == *"Error 3"* ]]
 	[ -z "$(find "$T/out" -name '*.jsonl' -o -name '*.ft')" ]
 	# a row that no prompt can be made of
 	echo '[{"dataset_name":"a","metadata":{},"instructions":[{"instruction":1}]}]' >"$T/data.json"
-	run ! env make -C "$ROOT/pipelines" SMOKE=1 OUT="$T/out" FLUTTER_DATA="$T/data.json" flutter-data
+	run ! make -C "$ROOT/pipelines" SMOKE=1 OUT="$T/out" FLUTTER_DATA="$T/data.json" flutter-data
 	[[ $output == *"Error 3"* ]]
 }
 
 @test "without a model it says what to do" {
-	run ! env make -C "$ROOT/pipelines" OUT="$T/out" FLUTTER_BASE="$T/none" flutter-data
+	run ! make -C "$ROOT/pipelines" OUT="$T/out" FLUTTER_BASE="$T/none" flutter-data
 	[[ $output == *"no embedded model"* ]]
-	run ! env make -C "$ROOT/pipelines" BASE_OUT="$T/base" base
+	run ! make -C "$ROOT/pipelines" BASE_OUT="$T/base" base
 	[[ $output == *"CORPUS="* ]]
 }
 
 @test "infer answers a prompt" {
 	cp -a "$OUT" "$T/out"
-	OUT=$T/out pipeline MODEL="$OUT/toy" flutter-infer PROMPT="Don't \$HOME \"this\"" >"$T/log" 2>&1
+	pipeline "$T/out" MODEL="$OUT/toy" flutter-infer PROMPT="Don't \$HOME \"this\"" >"$T/log" 2>&1
 	[ "$(ft-rows --raw prompt "$T/out/infer.jsonl" | grep -F 'Instruction')" = "**Instruction**: Don't \$HOME \"this\"" ]
 	[ "$(ft-rows --raw finish_reason "$T/out/infer.jsonl")" ]
 }
@@ -191,6 +194,7 @@ class Other {}" && [ "$(reward end)" = 0 ]
 
 @test "judge: winners, and all answers by hand pass" {
 	judge_setup
+	# shellcheck disable=SC2034
 	right=$code wrong=${code/\]/)}
 	for order in "a right wrong" "b wrong right" "tie right right"; do
 		read -r want x y <<<"$order"

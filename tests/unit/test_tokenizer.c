@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "libcommon/base/mem.h"
+#include "libcommon/base/rng.h"
 #include "libcommon/io/input.h"
 #include "libcommon/io/rows.h"
 #include "tests/lib/test.h"
@@ -254,6 +255,140 @@ static void last_rank(void)
 	ft_tok_free(t);
 }
 
+/* Characters that are no token: nothing may be cut beside them. */
+static void unknown_characters(void)
+{
+	static const char gone[] =
+		"{\"model\":{\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},"
+		"\"merges\":[\"a b\"]}}";
+	static const char fused[] =
+		"{\"model\":{\"unk_token\":\"?\",\"fuse_unk\":true,"
+		"\"vocab\":{\"a\":0,\"?\":1},\"merges\":[]}}";
+	struct ft_ids v = {0};
+	struct ft_tok *t;
+	struct ft_err err;
+
+	CHECK(!ft_tok_from_json(&t, gone, strlen(gone), &err), "loads");
+	CHECK(!ft_tok_encode(t, "axb", 3, 0, &v, &err) && v.n == 1 &&
+		      v.id[0] == 2,
+	      "without an unknown token it vanishes");
+	ft_tok_free(t);
+	ft_ids_clear(&v);
+	CHECK(!ft_tok_from_json(&t, fused, strlen(fused), &err), "loads");
+	CHECK(!ft_tok_encode(t, "axya", 4, 0, &v, &err) && v.n == 3 &&
+		      v.id[1] == 1 && v.start[1] == 1 && v.end[1] == 3,
+	      "two in a row are one unknown token");
+	ft_tok_free(t);
+	ft_ids_release(&v);
+}
+
+/* --- merging against a plain way of doing it ------------------------------- */
+
+enum { WORD = 5, MAXRULE = 200 };
+
+struct plain {
+	char left[MAXRULE][WORD + 1], right[MAXRULE][WORD + 1];
+	size_t n;
+};
+
+static uint64_t random_to(uint64_t *state, uint64_t n)
+{
+	*state = ft_mix64(*state + 1);
+	return *state % n;
+}
+
+/* Every way to put together every word over {a, b}, in a random order. */
+static void make_rules(struct plain *p, uint64_t *state, struct ft_str *json)
+{
+	p->n = 0;
+	ft_str_adds(json, "{\"model\":{\"vocab\":{\"a\":0,\"b\":1");
+	for (unsigned len = 2, id = 2; len <= WORD; len++)
+		for (unsigned bits = 0; bits < 1u << len; bits++, id++) {
+			char w[WORD + 1] = {0};
+
+			for (unsigned i = 0; i < len; i++)
+				w[i] = bits >> i & 1 ? 'b' : 'a';
+			ft_str_addf(json, ",\"%s\":%u", w, id);
+			for (unsigned cut = 1; cut < len; cut++, p->n++) {
+				size_t at = random_to(state, p->n + 1);
+
+				memcpy(p->left[p->n], p->left[at], WORD + 1);
+				memcpy(p->right[p->n], p->right[at], WORD + 1);
+				snprintf(p->left[at], WORD + 1, "%.*s",
+					 (int)cut, w);
+				snprintf(p->right[at], WORD + 1, "%s", w + cut);
+			}
+		}
+	ft_str_adds(json, "},\"merges\":[");
+	for (size_t i = 0; i < p->n; i++)
+		ft_str_addf(json, "%s\"%s %s\"", i ? "," : "", p->left[i],
+			    p->right[i]);
+	ft_str_adds(json, "]}}");
+}
+
+/* Lengths of the pieces of s; the lowest rule first, leftmost. */
+static size_t merge_plainly(const struct plain *p, const char *s, size_t n,
+			    size_t *len)
+{
+	for (size_t i = 0; i < n; i++)
+		len[i] = 1;
+	for (size_t r = 0; r < p->n; r++) {
+		size_t a = strlen(p->left[r]), b = strlen(p->right[r]), at = 0;
+
+		for (size_t i = 0; i + 1 < n; at += len[i++]) {
+			if (len[i] != a || len[i + 1] != b ||
+			    memcmp(s + at, p->left[r], a) ||
+			    memcmp(s + at + a, p->right[r], b))
+				continue;
+			len[i] += b;
+			memmove(len + i + 1, len + i + 2,
+				(n - i - 2) * sizeof(*len));
+			n--;
+			r = SIZE_MAX; /* begin again with the lowest */
+			break;
+		}
+	}
+	return n;
+}
+
+static void plain_merging(void)
+{
+	enum { N = 160 };
+	static struct plain p;
+	uint64_t state = 1;
+	int bad = 0, total = 0;
+
+	for (int k = 0; k < 20; k++) {
+		struct ft_str json = {0};
+		struct ft_ids v = {0};
+		struct ft_tok *t = NULL;
+		struct ft_err err;
+
+		make_rules(&p, &state, &json);
+		bad += ft_tok_from_json(&t, json.s, json.n, &err) != 0;
+		for (int i = 0; t && i < 20; i++, total++) {
+			char s[N];
+			size_t len[N], n = 1 + random_to(&state, N), m, at = 0;
+			bool same;
+
+			for (size_t j = 0; j < n; j++)
+				s[j] = (char)('a' + random_to(&state, 2));
+			m = merge_plainly(&p, s, n, len);
+			ft_ids_clear(&v);
+			same = !ft_tok_encode(t, s, n, 0, &v, &err) && v.n == m;
+			for (size_t j = 0; same && j < m; at += len[j++])
+				same = v.start[j] == at &&
+				       v.end[j] == at + len[j];
+			bad += !same;
+		}
+		ft_ids_release(&v);
+		ft_tok_free(t);
+		ft_str_release(&json);
+	}
+	CHECK(total == 400 && !bad, "random merges: %d of %d differ", bad,
+	      total);
+}
+
 /* --- the rest ------------------------------------------------------------- */
 
 static void edges(void)
@@ -372,6 +507,8 @@ int main(void)
 	}
 	refusals();
 	last_rank();
+	unknown_characters();
+	plain_merging();
 	edges();
 	threads();
 	conformance("gpt2", "oracle-gpt2");

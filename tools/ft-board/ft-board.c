@@ -135,5 +135,8 @@ int main(int argc, char **argv)
 	for (size_t r = 0; r < runs.n; r++)
 		free_run(&runs.v[r]);
 	free(runs.v);
+	free(cmd.tables.v);
+	free(cmd.samples.v);
+	free(cmd.texts.v);
 	return 0;
 }

@@ -13,10 +13,14 @@ int main(int argc, char **argv)
 	struct ft_dpo_opts dpo = FT_DPO_DEFAULTS;
 	const struct ft_opt *common = ft_train_table(&o);
 	const struct ft_opt table[] = {
-		FT_REAL(0, "beta", &dpo.beta, 1e-9, 1e6, "X", "strength of the pull towards the reference"),
-		FT_ENUM(0, "loss-type", &dpo.loss, "sigmoid|hinge|ipo", "loss of a pair"),
-		FT_REAL(0, "label-smoothing", &dpo.label_smoothing, 0, 0.5, "P", "chance that a label is wrong (cDPO, sigmoid)"),
-		FT_ENUM(0, "ref", &dpo.ref, "start|base|cached", "reference: the model as it starts, its base, or the stream's ref_logps"),
+		FT_REAL(0, "beta", &dpo.beta, 1e-9, 1e6, "X",
+			"strength of the pull towards the reference"),
+		FT_ENUM(0, "loss-type", &dpo.loss, "sigmoid|hinge|ipo",
+			"loss of a pair"),
+		FT_REAL(0, "label-smoothing", &dpo.label_smoothing, 0, 0.5, "P",
+			"chance that a label is wrong (cDPO, sigmoid)"),
+		FT_ENUM(0, "ref", &dpo.ref, "start|base|cached",
+			"reference: the model as it starts, its base, or the stream's ref_logps"),
 		FT_GROUP(common),
 		FT_END,
 	};
@@ -28,8 +32,9 @@ int main(int argc, char **argv)
 	o.epochs = 1;
 	o.lora.dropout = 0;
 	ft_start(argv[0]);
-	i = ft_opt_parse(argc, argv, table, "-m DIR [--full] -o OUT [OPTIONS] [STREAM]",
-			 "Train a model, or a LoRA adapter on it, to prefer the chosen answers of a token stream of pairs.");
+	i = ft_opt_parse(
+		argc, argv, table, "-m DIR [--full] -o OUT [OPTIONS] [STREAM]",
+		"Train a model, or a LoRA adapter on it, to prefer the chosen answers of a token stream of pairs.");
 	if (argc - i > 1)
 		ft_die(FT_EXIT_USAGE, "one stream at a time");
 	if (!o.lr_given)
@@ -43,6 +48,8 @@ int main(int argc, char **argv)
 	if (rc < 0)
 		ft_die_err(&err);
 	ft_trainer_release(&t);
+	free(o.lora.targets.v);
+	free(o.lora.targets.v);
 	free((void *)common);
 	if (sig) {
 		signal(sig, SIG_DFL);

@@ -196,15 +196,16 @@ static const struct base_row *find_base(struct base *b, const struct eval *e,
 	struct base_row key = {.row = row_number(row)};
 	const struct base_row *r =
 		b->n ? bsearch(&key, b->v, b->n, sizeof(*b->v), by_row) : NULL;
-	char *id = own_id(row);
+	const struct ft_json *id = ft_json_get(row->obj, "id");
 
 	if (!r)
 		eval_die(row, "no row %.0f in '%s'", key.row,
 			 e->reference_rows);
-	if (id && r->id && strcmp(id, r->id) != 0)
+	if (id && r->id &&
+	    (strlen(r->id) != id->nraw ||
+	     memcmp(r->id, id->raw, id->nraw) != 0))
 		eval_die(row, "row %.0f has another id in '%s'", key.row,
 			 e->reference_rows);
-	free(id);
 	b->used++;
 	return r;
 }

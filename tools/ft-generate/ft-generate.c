@@ -57,11 +57,15 @@ static int ids_of(struct job *j, const struct ft_row *row,
 	int32_t *ids;
 
 	if (list->type != FT_JSON_ARRAY)
-		return ft_row_err(err, row, "field 'prompt_ids' is not an array");
+		return ft_row_err(err, row,
+				  "field 'prompt_ids' is not an array");
 	ids = ft_arena_alloc(&j->arena, (list->n + 1) * sizeof(*ids));
 	for (const struct ft_json *v = list->child; v; v = v->next) {
-		if (v->type != FT_JSON_NUMBER || !v->is_int || v->i < 0 || v->i >= vocab)
-			return ft_row_err(err, row, "field 'prompt_ids' holds something that is no token id of the model");
+		if (v->type != FT_JSON_NUMBER || !v->is_int || v->i < 0 ||
+		    v->i >= vocab)
+			return ft_row_err(
+				err, row,
+				"field 'prompt_ids' holds something that is no token id of the model");
 		ids[p->n++] = (int32_t)v->i;
 	}
 	p->ids = ids;
@@ -81,8 +85,11 @@ static int text_of(struct job *j, const struct ft_row *row,
 	if (rc < 0)
 		return ft_row_err(err, row, "field 'prompt' is not a string");
 	if (!j->tok)
-		return ft_row_err(err, row, "a prompt in text, but the model has no tokenizer.json");
-	rc = ft_tok_encode(j->tok, s, n, j->cmd->no_specials ? 0 : FT_TOK_SPECIALS, &v, err);
+		return ft_row_err(
+			err, row,
+			"a prompt in text, but the model has no tokenizer.json");
+	rc = ft_tok_encode(j->tok, s, n,
+			   j->cmd->no_specials ? 0 : FT_TOK_SPECIALS, &v, err);
 	if (rc < 0)
 		return ft_err_at(err, row->file, row->line);
 	p->n = v.n;
@@ -107,12 +114,16 @@ static void add_row(struct job *j, const struct ft_row *row)
 	check(ft_row_copy(&j->arena, row, &j->rows[j->n], &err), &err);
 	p = &j->prompts[j->n];
 	*p = (struct ft_gen_prompt){.key = (uint64_t)row->row};
-	check(ids ? ids_of(j, row, ids, p, &err) : text_of(j, row, p, &err), &err);
+	check(ids ? ids_of(j, row, ids, p, &err) : text_of(j, row, p, &err),
+	      &err);
 	if (!p->n)
-		ft_die(FT_EXIT_DATA, "%s:%llu: the prompt has no tokens", row->file, (unsigned long long)row->line);
+		ft_die(FT_EXIT_DATA, "%s:%llu: the prompt has no tokens",
+		       row->file, (unsigned long long)row->line);
 	if (j->cmd->max_prompt && p->n > (size_t)j->cmd->max_prompt)
-		ft_die(FT_EXIT_DATA, "%s:%llu: the prompt has %zu tokens, more than --max-prompt-length %lld",
-		       row->file, (unsigned long long)row->line, p->n, (long long)j->cmd->max_prompt);
+		ft_die(FT_EXIT_DATA,
+		       "%s:%llu: the prompt has %zu tokens, more than --max-prompt-length %lld",
+		       row->file, (unsigned long long)row->line, p->n,
+		       (long long)j->cmd->max_prompt);
 	j->n++;
 }
 
@@ -142,7 +153,8 @@ static void one_prompt(struct job *j)
 	ft_str_addc(&s, '}');
 	row.text = ft_arena_strndup(&j->arena, s.s, s.n);
 	row.ntext = s.n;
-	check(ft_json_parse(&j->arena, row.text, row.ntext, &row.obj, &err), &err);
+	check(ft_json_parse(&j->arena, row.text, row.ntext, &row.obj, &err),
+	      &err);
 	add_row(j, &row);
 	ft_str_release(&s);
 }
@@ -164,7 +176,9 @@ static size_t find_stop(const struct cmdline *cmd, const char *s, size_t n,
 	for (int i = 0; i < cmd->stop.n; i++) {
 		size_t m = strlen(cmd->stop.v[i]);
 		size_t from = n > added + m ? n - added - m : 0;
-		const char *hit = m && n ? memmem(s + from, n - from, cmd->stop.v[i], m) : NULL;
+		const char *hit =
+			m && n ? memmem(s + from, n - from, cmd->stop.v[i], m)
+			       : NULL;
 
 		if (hit && (size_t)(hit - s) < best)
 			best = (size_t)(hit - s);
@@ -179,7 +193,8 @@ static bool on_token(void *self, size_t prompt, size_t sample, int32_t id)
 	size_t before = s->text.n;
 
 	ft_tok_piece(j->tok, id, &s->text);
-	return find_stop(j->cmd, s->text.s, s->text.n, s->text.n - before) != SIZE_MAX;
+	return find_stop(j->cmd, s->text.s, s->text.n, s->text.n - before) !=
+	       SIZE_MAX;
 }
 
 static void add_list(struct ft_str *s, const struct ft_gen_out *o, bool ids)
@@ -219,14 +234,16 @@ static int completion(struct job *j, const struct ft_gen_out *o,
 static void add_edit(struct ft_edit *e, size_t *n, const char *key,
 		     const struct ft_str *v, size_t from)
 {
-	e[(*n)++] = (struct ft_edit){.key = key, .json = v->s + from, .n = v->n - from};
+	e[(*n)++] = (struct ft_edit){
+		.key = key, .json = v->s + from, .n = v->n - from};
 }
 
 static int make_line(struct job *j, const struct ft_gen_out *o,
 		     struct ft_str *line, struct ft_err *err)
 {
 	const struct ft_row *row = &j->rows[o->prompt];
-	struct ft_str num = {0}, text = {0}, why = {0}, ids = {0}, lps = {0}, sum = {0};
+	struct ft_str num = {0}, text = {0}, why = {0}, ids = {0}, lps = {0},
+		      sum = {0};
 	struct ft_str renamed = {0};
 	struct ft_edit e[8];
 	struct ft_row again = *row;
@@ -236,14 +253,16 @@ static int make_line(struct job *j, const struct ft_gen_out *o,
 	int rc;
 
 	if (ft_json_get(row->obj, "completion")) {
-		struct ft_edit as = {.key = "completion", .rename = "reference"};
+		struct ft_edit as = {.key = "completion",
+				     .rename = "reference"};
 		struct ft_edit drop[2] = {{.key = "reference"}, as};
 		size_t skip = ft_json_get(row->obj, "reference") ? 0 : 1;
 
 		ft_row_edit(row, drop + skip, 2 - skip, &renamed);
 		again.text = renamed.s;
 		again.ntext = renamed.n;
-		if (ft_json_parse(&a, renamed.s, renamed.n, &again.obj, err) < 0)
+		if (ft_json_parse(&a, renamed.s, renamed.n, &again.obj, err) <
+		    0)
 			return -1;
 	}
 	ft_str_addf(&num, "%zu", o->sample);
@@ -302,15 +321,17 @@ static int on_done(void *self, const struct ft_gen_out *o, struct ft_err *err)
 
 static void run(struct job *j)
 {
-	const struct ft_gen_sink sink = {
-		.self = j, .done = on_done,
-		.token = j->cmd->stop.n ? on_token : NULL};
+	const struct ft_gen_sink sink = {.self = j,
+					 .done = on_done,
+					 .token = j->cmd->stop.n ? on_token
+								 : NULL};
 	size_t all = j->n * (size_t)j->cmd->gen.samples;
 	struct ft_err err = {0};
 
 	j->samples = ft_xcalloc(all + 1, sizeof(*j->samples));
 	check(ft_generate(j->l.model, j->l.has_adapter ? &j->l.adapter : NULL,
-			  &j->cmd->gen, j->prompts, j->n, &sink, &err), &err);
+			  &j->cmd->gen, j->prompts, j->n, &sink, &err),
+	      &err);
 	free(j->samples);
 }
 
@@ -321,40 +342,58 @@ static void load(struct job *j)
 	struct ft_err err = {0};
 	FILE *f;
 
-	check(ft_load(&j->l, &cmd->compute, cmd->model, cmd->adapter, cmd->base, false, &err), &err);
+	check(ft_load(&j->l, &cmd->compute, cmd->model, cmd->adapter, cmd->base,
+		      false, &err),
+	      &err);
 	ft_str_addf(&path, "%s/tokenizer.json", j->l.dir);
 	f = fopen(path.s, "r");
 	if (f) {
 		fclose(f);
 		check(ft_tok_load(&j->tok, j->l.dir, &err), &err);
 	} else if (cmd->stop.n) {
-		ft_die(FT_EXIT_USAGE, "--stop needs the model's tokenizer.json");
+		ft_die(FT_EXIT_USAGE,
+		       "--stop needs the model's tokenizer.json");
 	}
 	ft_str_release(&path);
 }
 
 int main(int argc, char **argv)
 {
-	struct cmdline cmd = {.compute = FT_COMPUTE_DEFAULTS, .gen = FT_GEN_DEFAULTS};
+	struct cmdline cmd = {.compute = FT_COMPUTE_DEFAULTS,
+			      .gen = FT_GEN_DEFAULTS};
 	const struct ft_opt table[] = {
-		FT_STR_FREE('m', "model", &cmd.model, "DIR", "model directory, or an adapter's"),
-		FT_STR_FREE(0, "adapter", &cmd.adapter, "DIR", "LoRA adapter on the model"),
-		FT_STR_FREE(0, "base", &cmd.base, "DIR", "the base model, if not where the adapter says"),
-		FT_STR_FREE('o', "output", &cmd.out, "FILE", "write here, complete or not at all"),
+		FT_STR_FREE('m', "model", &cmd.model, "DIR",
+			    "model directory, or an adapter's"),
+		FT_STR_FREE(0, "adapter", &cmd.adapter, "DIR",
+			    "LoRA adapter on the model"),
+		FT_STR_FREE(0, "base", &cmd.base, "DIR",
+			    "the base model, if not where the adapter says"),
+		FT_STR_FREE('o', "output", &cmd.out, "FILE",
+			    "write here, complete or not at all"),
 		FT_FLAG_FREE('z', "zstd", &cmd.zstd, "compress the output"),
 		FT_STR(0, "map", &cmd.map, "JQ", "reshape each row"),
-		FT_STR('p', "prompt", &cmd.prompt, "TEXT", "one prompt instead of rows"),
-		FT_INT('n', "num-samples", &cmd.gen.samples, 1, 65536, "N", "samples of each prompt"),
-		FT_INT(0, "max-new-tokens", &cmd.gen.max_new, 1, 1 << 20, "N", "longest completion"),
-		FT_INT(0, "max-prompt-length", &cmd.max_prompt, 0, 1 << 24, "N", "refuse longer prompts (0: take all)"),
-		FT_REAL(0, "temperature", &cmd.gen.temperature, 0, 100, "X", "0 takes the most probable token"),
-		FT_INT(0, "top-k", &cmd.gen.top_k, 0, 1 << 24, "N", "draw among the N most probable (0: all)"),
-		FT_REAL(0, "top-p", &cmd.gen.top_p, 1e-9, 1, "X", "draw among the most probable that make up X"),
-		FT_LIST(0, "stop", &cmd.stop, "TEXT", "end where this text comes; may be repeated"),
+		FT_STR('p', "prompt", &cmd.prompt, "TEXT",
+		       "one prompt instead of rows"),
+		FT_INT('n', "num-samples", &cmd.gen.samples, 1, 65536, "N",
+		       "samples of each prompt"),
+		FT_INT(0, "max-new-tokens", &cmd.gen.max_new, 1, 1 << 20, "N",
+		       "longest completion"),
+		FT_INT(0, "max-prompt-length", &cmd.max_prompt, 0, 1 << 24, "N",
+		       "refuse longer prompts (0: take all)"),
+		FT_REAL(0, "temperature", &cmd.gen.temperature, 0, 100, "X",
+			"0 takes the most probable token"),
+		FT_INT(0, "top-k", &cmd.gen.top_k, 0, 1 << 24, "N",
+		       "draw among the N most probable (0: all)"),
+		FT_REAL(0, "top-p", &cmd.gen.top_p, 1e-9, 1, "X",
+			"draw among the most probable that make up X"),
+		FT_LIST(0, "stop", &cmd.stop, "TEXT",
+			"end where this text comes; may be repeated"),
 		FT_FLAG(0, "completion-ids", &cmd.ids, "write token ids too"),
 		FT_FLAG(0, "logps", &cmd.logps, "write log-probabilities too"),
-		FT_FLAG(0, "no-special-tokens", &cmd.no_specials, "no BOS before the prompt"),
-		FT_INT(0, "batch-size", &cmd.gen.batch, 1, 65536, "N", "sequences at a time"),
+		FT_FLAG(0, "no-special-tokens", &cmd.no_specials,
+			"no BOS before the prompt"),
+		FT_INT(0, "batch-size", &cmd.gen.batch, 1, 65536, "N",
+		       "sequences at a time"),
 		FT_COMPUTE_OPTS(&cmd.compute),
 		FT_END,
 	};
@@ -363,8 +402,9 @@ int main(int argc, char **argv)
 	int i;
 
 	ft_start(argv[0]);
-	i = ft_opt_parse(argc, argv, table, "-m DIR [--adapter DIR] [OPTIONS] [ROWS...]",
-			 "Sample completions of prompts; a row for each sample.");
+	i = ft_opt_parse(
+		argc, argv, table, "-m DIR [--adapter DIR] [OPTIONS] [ROWS...]",
+		"Sample completions of prompts; a row for each sample.");
 	if (!cmd.model)
 		ft_die(FT_EXIT_USAGE, "no model: give -m DIR");
 	if (cmd.prompt && i < argc)
@@ -382,6 +422,8 @@ int main(int argc, char **argv)
 	ft_arena_release(&j.arena);
 	free(j.rows);
 	free(j.prompts);
+	free(cmd.stop.v);
 	ft_unload(&j.l);
+	free(cmd.stop.v);
 	return FT_EXIT_OK;
 }

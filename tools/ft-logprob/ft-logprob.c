@@ -25,6 +25,8 @@ struct scorer {
 	struct ft_tok *tok; /* or NULL */
 	struct ft_pass pass;
 	float *logp;
+	uint8_t *hit;  /* per prediction, as logp */
+	uint8_t *hits; /* per token of the document */
 	size_t caplogp;
 	struct ft_output *out;
 	struct ft_stream_writer *w; /* with --columns */
@@ -42,15 +44,17 @@ static void check(int rc, struct ft_err *err)
 static void reserve(struct scorer *s)
 {
 	struct ft_err err = {0};
-	struct ft_reserve r = {
-		.t = s->pass.t, .nseg = s->pass.nseg, .n = s->pass.n,
-		.positions = s->pass.maxpos,
-		.r = s->l.has_adapter ? s->l.adapter.max_r : 0};
+	struct ft_reserve r = {.t = s->pass.t,
+			       .nseg = s->pass.nseg,
+			       .n = s->pass.n,
+			       .positions = s->pass.maxpos,
+			       .r = s->l.has_adapter ? s->l.adapter.max_r : 0};
 
 	check(ft_model_reserve(s->l.model, &r, &err), &err);
 	if (s->pass.n > s->caplogp) {
 		s->caplogp = s->pass.n;
 		s->logp = ft_xrealloc(s->logp, s->caplogp, sizeof(*s->logp));
+		s->hit = ft_xrealloc(s->hit, s->caplogp, 1);
 	}
 }
 
@@ -59,7 +63,8 @@ static void reserve(struct scorer *s)
 static void score(struct scorer *s, const struct ft_tokens *b, size_t i,
 		  size_t j, float *by_token)
 {
-	struct ft_run run = {.adapter = s->l.has_adapter ? &s->l.adapter : NULL};
+	struct ft_run run = {.adapter =
+				     s->l.has_adapter ? &s->l.adapter : NULL};
 	size_t base = (size_t)b->cu_seqlens[b->cu_rows[i]];
 
 	ft_pass_clear(&s->pass);
@@ -67,9 +72,11 @@ static void score(struct scorer *s, const struct ft_tokens *b, size_t i,
 		ft_pass_add(&s->pass, b, i, false);
 	reserve(s);
 	ft_model_forward(s->l.model, &run, &s->pass);
-	ft_model_head(s->l.model, &s->pass, NULL, s->logp, NULL, NULL);
-	for (size_t k = 0; k < s->pass.n; k++)
+	ft_model_head(s->l.model, &s->pass, NULL, s->logp, NULL, s->hit);
+	for (size_t k = 0; k < s->pass.n; k++) {
 		by_token[base + (size_t)s->pass.at[k]] = s->logp[k];
+		s->hits[base + (size_t)s->pass.at[k]] = s->hit[k];
+	}
 }
 
 /* Fields of one branch: prefix is "", "chosen_" or "rejected_". */
@@ -78,7 +85,7 @@ static void branch(struct scorer *s, const struct ft_tokens *b, size_t seg,
 		   struct ft_str *rest)
 {
 	double sum = 0;
-	size_t n = 0;
+	size_t n = 0, hits = 0;
 
 	ft_str_clear(&s->piece);
 	ft_str_addc(logps, '[');
@@ -89,13 +96,15 @@ static void branch(struct scorer *s, const struct ft_tokens *b, size_t seg,
 			ft_str_addc(logps, ',');
 		ft_str_add_float(logps, lp[t]);
 		sum += (double)lp[t];
+		hits += s->hits[t];
 		if (s->tok && !ft_tok_special(s->tok, b->ids[t]))
 			ft_tok_piece(s->tok, b->ids[t], &s->piece);
 	}
 	ft_str_addc(logps, ']');
 	ft_str_addf(rest, ",\"%ssum_logps\":", prefix);
 	ft_str_add_double(rest, sum);
-	ft_str_addf(rest, ",\"%stokens\":%zu", prefix, n);
+	ft_str_addf(rest, ",\"%stokens\":%zu,\"%shits\":%zu", prefix, n, prefix,
+		    hits);
 	if (s->tok)
 		ft_str_addf(rest, ",\"%sbytes\":%zu", prefix, s->piece.n);
 }
@@ -109,7 +118,8 @@ static void fields(struct scorer *s, const struct ft_tokens *b, size_t i,
 
 	ft_str_addf(out, "\"row\":%lld", (long long)b->row[i]);
 	for (size_t k = s0 + 1; k < s1; k++) {
-		const char *prefix = pair && k - s0 <= 2 ? names[k - s0 - 1] : "";
+		const char *prefix =
+			pair && k - s0 <= 2 ? names[k - s0 - 1] : "";
 		struct ft_str logps = {0}, rest = {0};
 
 		branch(s, b, k, lp, prefix, &logps, &rest);
@@ -130,7 +140,8 @@ static void source_row(struct scorer *s, int64_t row)
 		rc = ft_rows_next(s->rows, &s->row, &err);
 		check(rc, &err);
 		if (!rc)
-			ft_die(FT_EXIT_DATA, "%s: no row %lld, which the stream has",
+			ft_die(FT_EXIT_DATA,
+			       "%s: no row %lld, which the stream has",
 			       s->cmd->rows, (long long)row);
 	}
 	if (s->row.row != row)
@@ -150,7 +161,8 @@ static void merge(struct scorer *s, const struct ft_str *obj)
 
 	check(ft_json_parse(&a, obj->s, obj->n, &o, &err), &err);
 	for (struct ft_json *f = o->child; f && n < 16; f = f->next)
-		edits[n++] = (struct ft_edit){.key = f->key, .json = f->raw, .n = f->nraw};
+		edits[n++] = (struct ft_edit){
+			.key = f->key, .json = f->raw, .n = f->nraw};
 	ft_str_clear(&s->line);
 	ft_row_edit(&s->row, edits, n, &s->line);
 	ft_arena_release(&a);
@@ -190,7 +202,8 @@ static void put_column(struct scorer *s, struct ft_tokens *b, const float *lp)
 			col[g] = NAN;
 			if (g == b->cu_rows[i])
 				continue;
-			for (int64_t t = b->cu_seqlens[g]; t < b->cu_seqlens[g + 1]; t++)
+			for (int64_t t = b->cu_seqlens[g];
+			     t < b->cu_seqlens[g + 1]; t++)
 				sum += isnan(lp[t]) ? 0 : (double)lp[t];
 			col[g] = (float)sum;
 		}
@@ -213,6 +226,8 @@ static void document(struct scorer *s, struct ft_tokens *b, bool pair)
 {
 	size_t vocab = ft_model_config(s->l.model)->vocab;
 	float *lp = ft_xrealloc(NULL, b->ntok + 1, sizeof(*lp));
+
+	s->hits = ft_xrealloc(s->hits, b->ntok + 1, 1);
 
 	for (size_t t = 0; t < b->ntok; t++) {
 		lp[t] = NAN;
@@ -267,14 +282,18 @@ static void run(struct scorer *s, const char *path)
 	if (s->cmd->columns) {
 		struct ft_stream_info to = info;
 
-		check(ft_model_digest(s->l.adapter_dir ? s->l.adapter_dir : s->l.dir, to.reference, &err), &err);
+		check(ft_model_digest(s->l.adapter_dir ? s->l.adapter_dir
+						       : s->l.dir,
+				      to.reference, &err),
+		      &err);
 		check(ft_stream_begin(&s->w, s->out, &to, &err), &err);
 	}
 	while ((rc = ft_stream_next(r, &b, &err)) > 0)
 		document(s, &b, info.kind == FT_ROW_PAIR);
 	check(rc, &err);
 	if (s->w)
-		check(ft_stream_end(s->w, ft_str_cstr(&info.ledger), &err), &err);
+		check(ft_stream_end(s->w, ft_str_cstr(&info.ledger), &err),
+		      &err);
 	ft_tokens_release(&b);
 	ft_stream_close(r);
 	ft_stream_info_release(&info);
@@ -285,15 +304,24 @@ int main(int argc, char **argv)
 {
 	struct cmdline cmd = {.compute = FT_COMPUTE_DEFAULTS, .tokens = 2048};
 	const struct ft_opt table[] = {
-		FT_STR_FREE('m', "model", &cmd.model, "DIR", "model directory, or an adapter's"),
-		FT_STR_FREE(0, "adapter", &cmd.adapter, "DIR", "LoRA adapter on the model"),
-		FT_STR_FREE(0, "base", &cmd.base, "DIR", "the base model, if not where the adapter says"),
-		FT_STR_FREE('o', "output", &cmd.out, "FILE", "write here, complete or not at all"),
+		FT_STR_FREE('m', "model", &cmd.model, "DIR",
+			    "model directory, or an adapter's"),
+		FT_STR_FREE(0, "adapter", &cmd.adapter, "DIR",
+			    "LoRA adapter on the model"),
+		FT_STR_FREE(0, "base", &cmd.base, "DIR",
+			    "the base model, if not where the adapter says"),
+		FT_STR_FREE('o', "output", &cmd.out, "FILE",
+			    "write here, complete or not at all"),
 		FT_FLAG_FREE('z', "zstd", &cmd.zstd, "compress the output"),
-		FT_STR_FREE(0, "rows", &cmd.rows, "FILE", "append to these rows, which the stream was made from"),
-		FT_STR_FREE(0, "map", &cmd.map, "JQ", "reshape the rows of --rows"),
-		FT_FLAG(0, "columns", &cmd.columns, "write the stream again, with a ref_logps column"),
-		FT_INT(0, "micro-batch-tokens", &cmd.tokens, 1, 1 << 24, "N", "tokens computed at a time"),
+		FT_STR_FREE(
+			0, "rows", &cmd.rows, "FILE",
+			"append to these rows, which the stream was made from"),
+		FT_STR_FREE(0, "map", &cmd.map, "JQ",
+			    "reshape the rows of --rows"),
+		FT_FLAG(0, "columns", &cmd.columns,
+			"write the stream again, with a ref_logps column"),
+		FT_INT(0, "micro-batch-tokens", &cmd.tokens, 1, 1 << 24, "N",
+		       "tokens computed at a time"),
 		FT_COMPUTE_OPTS(&cmd.compute),
 		FT_END,
 	};
@@ -302,17 +330,21 @@ int main(int argc, char **argv)
 	int i;
 
 	ft_start(argv[0]);
-	i = ft_opt_parse(argc, argv, table, "-m DIR [--adapter DIR] [OPTIONS] [STREAM]",
-			 "Score the supervised tokens of a token stream with a model.");
+	i = ft_opt_parse(
+		argc, argv, table, "-m DIR [--adapter DIR] [OPTIONS] [STREAM]",
+		"Score the supervised tokens of a token stream with a model.");
 	if (!cmd.model)
 		ft_die(FT_EXIT_USAGE, "no model: give -m DIR");
 	if (argc - i > 1)
 		ft_die(FT_EXIT_USAGE, "one stream at a time");
 	if (cmd.columns && cmd.rows)
-		ft_die(FT_EXIT_USAGE, "--columns writes a stream, --rows rows: choose one");
+		ft_die(FT_EXIT_USAGE,
+		       "--columns writes a stream, --rows rows: choose one");
 	if (cmd.map && !cmd.rows)
 		ft_die(FT_EXIT_USAGE, "--map is for the rows of --rows");
-	check(ft_load(&s.l, &cmd.compute, cmd.model, cmd.adapter, cmd.base, false, &err), &err);
+	check(ft_load(&s.l, &cmd.compute, cmd.model, cmd.adapter, cmd.base,
+		      false, &err),
+	      &err);
 	check(ft_output_open(&s.out, cmd.out, cmd.zstd, &err), &err);
 	if (cmd.rows) {
 		static char *files[1]; /* the rows borrow it */
@@ -327,6 +359,8 @@ int main(int argc, char **argv)
 	ft_tok_free(s.tok);
 	ft_pass_release(&s.pass);
 	free(s.logp);
+	free(s.hit);
+	free(s.hits);
 	ft_str_release(&s.line);
 	ft_str_release(&s.piece);
 	ft_unload(&s.l);

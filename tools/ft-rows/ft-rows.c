@@ -188,11 +188,12 @@ static void map_row(struct work *w, const struct ft_row *row, const char *s,
 		if (k > 0)
 			write_row(w, row, made.s, made.n);
 	}
+	ft_str_release(&made);
 	if (k < 0) {
+		ft_jqmap_free(w->map);
 		ft_err_at(&err, row->file, row->line);
 		ft_die_err(&err);
 	}
-	ft_str_release(&made);
 }
 
 /* row->obj may be any value when there is a map. */
@@ -237,9 +238,9 @@ static void take_lines(struct work *w, char **files, int nfiles)
 		else
 			take_row(w, &row);
 	}
+	ft_rows_close(rows);
 	if (k < 0)
 		ft_die_err(&err);
-	ft_rows_close(rows);
 }
 
 static void read_all(const char *path, struct ft_str *text)
@@ -351,6 +352,7 @@ int main(int argc, char **argv)
 		ft_arena_release(&w.joins[k].arena);
 	}
 	free(w.joins);
+	free(cmd.join.v);
 	ft_jqmap_free(w.map);
 	ft_str_release(&w.key);
 	ft_str_release(&w.text);

@@ -16,8 +16,9 @@ int main(int argc, char **argv)
 	int i, rc, sig;
 
 	ft_start(argv[0]);
-	i = ft_opt_parse(argc, argv, table, "-m DIR [--full] -o OUT [OPTIONS] [STREAM]",
-			 "Train a model, or a LoRA adapter on it, on the supervised tokens of a token stream.");
+	i = ft_opt_parse(
+		argc, argv, table, "-m DIR [--full] -o OUT [OPTIONS] [STREAM]",
+		"Train a model, or a LoRA adapter on it, on the supervised tokens of a token stream.");
 	if (argc - i > 1)
 		ft_die(FT_EXIT_USAGE, "one stream at a time");
 	if (!o.lr_given)
@@ -30,6 +31,8 @@ int main(int argc, char **argv)
 	if (rc < 0)
 		ft_die_err(&err);
 	ft_trainer_release(&t);
+	free(o.lora.targets.v);
+	free(o.lora.targets.v);
 	free((void *)table);
 	if (sig) {
 		signal(sig, SIG_DFL);

@@ -1,0 +1,86 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# check_peers.sh: what the tools write, opened by transformers and PEFT.  For
+# each golden model: an adapter by ft-sft and one by ft-dpo, a model by
+# ft-sft --full; ft-export's merged model and its adapter.  The tools and a
+# python with the packages of requirements.txt are on PATH (make check-peers).
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+data=$here/../data/golden
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/ft-peers.XXXXXX") || exit 99
+trap 'rm -rf "$tmp"' EXIT
+n=0 failed=0
+
+# tell STATUS NAME
+tell() {
+	n=$((n + 1))
+	if [ "$1" -eq 0 ]; then
+		echo "ok $n - $2"
+	else
+		echo "not ok $n - $2"
+		failed=1
+	fi
+}
+
+# A tool, silent when it succeeds.
+run() {
+	local out
+	if ! out=$("$@" 2>&1); then
+		printf '%s\n' "$out" | sed "s/^/#   $1: /"
+		return 1
+	fi
+}
+
+peer() {
+	python "$here/check_peers.py" "$@"
+}
+
+# same NAME MODEL ADAPTER|- OURS: OURS is opened by ft-logprob, MODEL with
+# ADAPTER by the peers.
+same() {
+	run ft-logprob -m "$4" "$tmp/rows.st" -o "$tmp/ours.jsonl" &&
+		peer compare "$2" "$3" "$tmp/rows.jsonl" "$tmp/ours.jsonl"
+	tell $? "$1"
+}
+
+for case in mha gqa_tied bias head_dim rope_linear rope_llama3 bf16 odd; do
+	m=$data/$case out=$tmp/$case
+	steps=(--max-steps 8 --learning-rate 0.01 --allow-no-stop --save-steps 0 -q)
+	if ! peer rows "$m" "$tmp/rows.jsonl" "$tmp/pairs.jsonl" ||
+		! run ft-tokenize -q -m "$m" "$tmp/rows.jsonl" -o "$tmp/rows.st" ||
+		! run ft-tokenize -q -m "$m" "$tmp/pairs.jsonl" -o "$tmp/pairs.st"; then
+		tell 1 "$case: rows"
+		continue
+	fi
+	same "$case: the model itself" "$m" - "$m"
+
+	run ft-sft -m "$m" -o "$out/sft" "${steps[@]}" --lora-r 4 "$tmp/rows.st"
+	tell $? "$case: ft-sft"
+	same "$case: PEFT opens ft-sft's adapter" "$m" "$out/sft" "$out/sft"
+	run ft-dpo -m "$out/sft" -o "$out/dpo" "${steps[@]}" "$tmp/pairs.st"
+	tell $? "$case: ft-dpo goes on from it"
+	same "$case: PEFT opens ft-dpo's adapter" "$m" "$out/dpo" "$out/dpo"
+	run ft-sft -m "$m" -o "$out/rs" "${steps[@]}" --use-rslora \
+		--lora-target-modules q_proj,down_proj "$tmp/rows.st"
+	tell $? "$case: ft-sft with rsLoRA"
+	same "$case: PEFT opens that" "$m" "$out/rs" "$out/rs"
+	run ft-sft -m "$m" -o "$out/full" --full "${steps[@]}" "$tmp/rows.st"
+	tell $? "$case: ft-sft --full"
+	same "$case: transformers opens it" "$out/full" - "$out/full"
+
+	run ft-export -q -m "$m" --adapter "$out/dpo" --to peft -o "$out/peft"
+	tell $? "$case: ft-export --to peft"
+	same "$case: PEFT opens it" "$m" "$out/peft" "$out/dpo"
+	run ft-export -q -m "$m" --adapter "$out/dpo" --to hf --dtype float32 \
+		-o "$out/hf"
+	tell $? "$case: ft-export --to hf"
+	same "$case: transformers opens the merged model" "$out/hf" - "$out/hf"
+	same "$case: which is the model with the adapter" "$out/hf" - "$out/dpo"
+	run ft-export -q -m "$m" --adapter "$data/$case/adapter:0.5" \
+		--adapter "$out/sft:2" --to hf --dtype float32 -o "$out/two"
+	tell $? "$case: ft-export of two adapters"
+	same "$case: transformers opens it" "$out/two" - "$out/two"
+done
+echo "1..$n"
+exit $failed
