@@ -100,12 +100,12 @@ static inline size_t cpu_pad(size_t nbytes)
 }
 
 /* The query of an operation that wants no scratch. */
-#define NO_WS(name)                                          \
-	static size_t name##_ws(const struct ftk *k,         \
-				const struct ftk_##name *a)  \
-	{                                                    \
-		(void)k, (void)a;                            \
-		return 0;                                    \
+#define NO_WS(name)                                         \
+	static size_t name##_ws(const struct ftk *k,        \
+				const struct ftk_##name *a) \
+	{                                                   \
+		(void)k, (void)a;                           \
+		return 0;                                   \
 	}
 
 /* --- attention ----------------------------------------------------------- */

@@ -10,36 +10,36 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VW 8
-#define MR 6 /* rows of a tile of a product, whose columns are 2 VW */
+#define VW       8
+#define MR       6 /* rows of a tile of a product, whose columns are 2 VW */
 #define DOT_ROWS 4 /* rows of x in dot products at once */
 
 typedef __m256 V;
 typedef __m256 M;
 
-#define v_zero()	    _mm256_setzero_ps()
-#define v_set1(x)	    _mm256_set1_ps(x)
-#define v_load(p)	    _mm256_loadu_ps(p)
-#define v_store(p, v)	    _mm256_storeu_ps(p, v)
-#define v_load_m(p, m)	    _mm256_maskload_ps(p, _mm256_castps_si256(m))
-#define v_prefetch(p)	    _mm_prefetch((const char *)(p), _MM_HINT_T0)
-#define v_add(a, b)	    _mm256_add_ps(a, b)
-#define v_sub(a, b)	    _mm256_sub_ps(a, b)
-#define v_mul(a, b)	    _mm256_mul_ps(a, b)
-#define v_div(a, b)	    _mm256_div_ps(a, b)
-#define v_max(a, b)	    _mm256_max_ps(a, b)
-#define v_min(a, b)	    _mm256_min_ps(a, b)
-#define v_sqrt(a)	    _mm256_sqrt_ps(a)
-#define v_fma(a, b, c)	    _mm256_fmadd_ps(a, b, c)  /* ab + c */
-#define v_fnma(a, b, c)	    _mm256_fnmadd_ps(a, b, c) /* c - ab */
-#define v_abs(a)	    _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a)
-#define v_round(a)	    _mm256_round_ps(a, 8)
-#define v_lt(a, b)	    _mm256_cmp_ps(a, b, _CMP_LT_OQ)
-#define v_select(m, a, b)   _mm256_blendv_ps(b, a, m) /* m ? a : b */
-#define v_sign_of(a, s)                                         \
+#define v_zero()          _mm256_setzero_ps()
+#define v_set1(x)         _mm256_set1_ps(x)
+#define v_load(p)         _mm256_loadu_ps(p)
+#define v_store(p, v)     _mm256_storeu_ps(p, v)
+#define v_load_m(p, m)    _mm256_maskload_ps(p, _mm256_castps_si256(m))
+#define v_prefetch(p)     _mm_prefetch((const char *)(p), _MM_HINT_T0)
+#define v_add(a, b)       _mm256_add_ps(a, b)
+#define v_sub(a, b)       _mm256_sub_ps(a, b)
+#define v_mul(a, b)       _mm256_mul_ps(a, b)
+#define v_div(a, b)       _mm256_div_ps(a, b)
+#define v_max(a, b)       _mm256_max_ps(a, b)
+#define v_min(a, b)       _mm256_min_ps(a, b)
+#define v_sqrt(a)         _mm256_sqrt_ps(a)
+#define v_fma(a, b, c)    _mm256_fmadd_ps(a, b, c)  /* ab + c */
+#define v_fnma(a, b, c)   _mm256_fnmadd_ps(a, b, c) /* c - ab */
+#define v_abs(a)          _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a)
+#define v_round(a)        _mm256_round_ps(a, 8)
+#define v_lt(a, b)        _mm256_cmp_ps(a, b, _CMP_LT_OQ)
+#define v_select(m, a, b) _mm256_blendv_ps(b, a, m) /* m ? a : b */
+#define v_sign_of(a, s) \
 	_mm256_or_ps(_mm256_and_ps(_mm256_set1_ps(-0.0f), s), a) /* a >= 0 */
-#define m_and(a, b)	    _mm256_and_ps(a, b)
-#define m_any(a)	    (_mm256_movemask_ps(a) != 0)
+#define m_and(a, b) _mm256_and_ps(a, b)
+#define m_any(a)    (_mm256_movemask_ps(a) != 0)
 
 /* Masked stores cost dozens of steps on some CPUs: rarely taken. */
 static inline void v_store_m(float *p, M m, V v)

@@ -10,40 +10,40 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VW 16
-#define MR 14 /* rows of a tile of a product, whose columns are 2 VW */
-#define DOT_ROWS 8 /* rows of x in dot products at once */
+#define VW       16
+#define MR       14 /* rows of a tile of a product, whose columns are 2 VW */
+#define DOT_ROWS 8  /* rows of x in dot products at once */
 
 typedef __m512 V;
 typedef __mmask16 M;
 
-#define v_zero()	    _mm512_setzero_ps()
-#define v_set1(x)	    _mm512_set1_ps(x)
-#define v_load(p)	    _mm512_loadu_ps(p)
-#define v_store(p, v)	    _mm512_storeu_ps(p, v)
-#define v_load_m(p, m)	    _mm512_maskz_loadu_ps(m, p) /* 0 elsewhere */
-#define v_store_m(p, m, v)  _mm512_mask_storeu_ps(p, m, v)
-#define v_prefetch(p)	    _mm_prefetch((const char *)(p), _MM_HINT_T0)
-#define v_add(a, b)	    _mm512_add_ps(a, b)
-#define v_sub(a, b)	    _mm512_sub_ps(a, b)
-#define v_mul(a, b)	    _mm512_mul_ps(a, b)
-#define v_div(a, b)	    _mm512_div_ps(a, b)
-#define v_max(a, b)	    _mm512_max_ps(a, b)
-#define v_min(a, b)	    _mm512_min_ps(a, b)
-#define v_sqrt(a)	    _mm512_sqrt_ps(a)
-#define v_fma(a, b, c)	    _mm512_fmadd_ps(a, b, c)  /* ab + c */
-#define v_fnma(a, b, c)	    _mm512_fnmadd_ps(a, b, c) /* c - ab */
-#define v_abs(a)	    _mm512_abs_ps(a)
-#define v_round(a)	    _mm512_roundscale_ps(a, 8)
-#define v_lt(a, b)	    _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ)
-#define v_select(m, a, b)   _mm512_mask_blend_ps(m, b, a) /* m ? a : b */
-#define v_sign_of(a, s)                                                  \
-	_mm512_castsi512_ps(_mm512_ternarylogic_epi32(                   \
+#define v_zero()           _mm512_setzero_ps()
+#define v_set1(x)          _mm512_set1_ps(x)
+#define v_load(p)          _mm512_loadu_ps(p)
+#define v_store(p, v)      _mm512_storeu_ps(p, v)
+#define v_load_m(p, m)     _mm512_maskz_loadu_ps(m, p) /* 0 elsewhere */
+#define v_store_m(p, m, v) _mm512_mask_storeu_ps(p, m, v)
+#define v_prefetch(p)      _mm_prefetch((const char *)(p), _MM_HINT_T0)
+#define v_add(a, b)        _mm512_add_ps(a, b)
+#define v_sub(a, b)        _mm512_sub_ps(a, b)
+#define v_mul(a, b)        _mm512_mul_ps(a, b)
+#define v_div(a, b)        _mm512_div_ps(a, b)
+#define v_max(a, b)        _mm512_max_ps(a, b)
+#define v_min(a, b)        _mm512_min_ps(a, b)
+#define v_sqrt(a)          _mm512_sqrt_ps(a)
+#define v_fma(a, b, c)     _mm512_fmadd_ps(a, b, c)  /* ab + c */
+#define v_fnma(a, b, c)    _mm512_fnmadd_ps(a, b, c) /* c - ab */
+#define v_abs(a)           _mm512_abs_ps(a)
+#define v_round(a)         _mm512_roundscale_ps(a, 8)
+#define v_lt(a, b)         _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ)
+#define v_select(m, a, b)  _mm512_mask_blend_ps(m, b, a) /* m ? a : b */
+#define v_sign_of(a, s)                                                     \
+	_mm512_castsi512_ps(_mm512_ternarylogic_epi32(                      \
 		_mm512_set1_epi32((int)0x80000000), _mm512_castps_si512(s), \
 		_mm512_castps_si512(a), 0xCA)) /* |a| with the sign of s */
-#define m_first(n)	    ((M)((1u << (n)) - 1)) /* n <= VW */
-#define m_and(a, b)	    ((M)((a) & (b)))
-#define m_any(a)	    ((a) != 0)
+#define m_first(n)  ((M)((1u << (n)) - 1))     /* n <= VW */
+#define m_and(a, b) ((M)((a) & (b)))
+#define m_any(a)    ((a) != 0)
 
 /* x * 2^n for whole n in [-126, 127]. */
 static inline V v_ldexp(V x, V n)
@@ -126,11 +126,11 @@ static inline void v_transpose(V r[VW])
 
 typedef __m512i U; /* VW numbers of 32 bits */
 
-#define u_set1(x)   _mm512_set1_epi32((int)(x))
-#define u_xor(a, b) _mm512_xor_si512(a, b)
-#define u_add(a, b) _mm512_add_epi32(a, b)
+#define u_set1(x)     _mm512_set1_epi32((int)(x))
+#define u_xor(a, b)   _mm512_xor_si512(a, b)
+#define u_add(a, b)   _mm512_add_epi32(a, b)
 #define u_store(p, a) _mm512_storeu_si512(p, a)
-#define u_iota()                                                           \
+#define u_iota() \
 	_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
 
 /* High and low halves of the products of lanes. */

@@ -26,13 +26,13 @@ static const struct shape {
 	const char *name;
 	size_t n, k;
 } shapes[] = {
-	{"15M.qkvo", 288, 288},	  {"15M.up", 768, 288},
-	{"15M.down", 288, 768},	  {"15M.head", 32000, 288},
-	{"135M.qo", 576, 576},	  {"135M.kv", 192, 576},
-	{"135M.up", 1536, 576},	  {"135M.down", 576, 1536},
+	{"15M.qkvo", 288, 288},    {"15M.up", 768, 288},
+	{"15M.down", 288, 768},    {"15M.head", 32000, 288},
+	{"135M.qo", 576, 576},     {"135M.kv", 192, 576},
+	{"135M.up", 1536, 576},    {"135M.down", 576, 1536},
 	{"135M.head", 49152, 576}, {"1B.qo", 2048, 2048},
-	{"1B.kv", 512, 2048},	  {"1B.up", 8192, 2048},
-	{"1B.down", 2048, 8192},  {"1B.head", 128256, 2048},
+	{"1B.kv", 512, 2048},      {"1B.up", 8192, 2048},
+	{"1B.down", 2048, 8192},   {"1B.head", 128256, 2048},
 };
 
 struct bench {
@@ -74,12 +74,17 @@ static float *numbers(size_t n)
 
 static void ours(const struct bench *b)
 {
-	struct ftk_matmul f = {.y = b->y, .x = b->x, .w = b->weight,
-			       .m = b->m, .ws = b->ws};
-	struct ftk_matmul_dx d = {.dx = b->x, .dy = b->y, .w = b->weight,
-				  .m = b->m, .ws = b->ws};
-	struct ftk_matmul_dw w = {.dw = b->c, .dy = b->y, .x = b->x, .m = b->m,
-				  .n = b->n, .k = b->nk, .ws = b->ws};
+	struct ftk_matmul f = {
+		.y = b->y, .x = b->x, .w = b->weight, .m = b->m, .ws = b->ws};
+	struct ftk_matmul_dx d = {
+		.dx = b->x, .dy = b->y, .w = b->weight, .m = b->m, .ws = b->ws};
+	struct ftk_matmul_dw w = {.dw = b->c,
+				  .dy = b->y,
+				  .x = b->x,
+				  .m = b->m,
+				  .n = b->n,
+				  .k = b->nk,
+				  .ws = b->ws};
 
 	if (b->form == 0)
 		b->k->matmul(b->k, &f);
@@ -108,8 +113,7 @@ static size_t scratch(const struct bench *b)
 {
 	struct ftk_matmul f = {.w = b->weight, .m = b->m};
 	struct ftk_matmul_dx d = {.w = b->weight, .m = b->m};
-	struct ftk_matmul_dw w = {.dw = b->c, .m = b->m, .n = b->n,
-				  .k = b->nk};
+	struct ftk_matmul_dw w = {.dw = b->c, .m = b->m, .n = b->n, .k = b->nk};
 
 	return b->form == 0   ? b->k->matmul_ws(b->k, &f)
 	       : b->form == 1 ? b->k->matmul_dx_ws(b->k, &d)
@@ -230,7 +234,11 @@ int main(int argc, char **argv)
 	printf("form\tshape\tisa\tthreads\tGF/s\tOpenBLAS\tratio\n");
 	for (int t = 1; t <= 2; t++) {
 		struct ft_pool *pool = ft_pool_new(t);
-		struct ftk_threads ft = {t, (void (*)(void *, void (*)(void *, size_t, int), void *, size_t))ft_pool_run, pool};
+		struct ftk_threads ft = {
+			t,
+			(void (*)(void *, void (*)(void *, size_t, int), void *,
+				  size_t))ft_pool_run,
+			pool};
 
 		b.k = ftk_open("cpu", &ft, &why);
 		if (!b.k) {

@@ -61,28 +61,28 @@ static void report(const char *op, const char *shape, const struct ftk *k,
 }
 
 /* At least 5 times and a fifth of a second. */
-#define MEASURE(op, a, shape, flop, byte)                                  \
-	do {                                                               \
-		double ns_[1000], begin_ = now();                          \
-		size_t n_ = 0;                                             \
-                                                                           \
-		if (!strstr(#op, only))                                    \
-			break;                                             \
-		k->op(k, (a));                                             \
-		while (n_ < 5 || (n_ < 1000 && now() - begin_ < 0.2)) {    \
-			double t0_ = now();                                \
-                                                                           \
-			k->op(k, (a));                                     \
-			ns_[n_++] = now() - t0_;                           \
-		}                                                          \
-		report(#op, shape, k, median(ns_, n_), (double)(flop),     \
-		       (double)(byte));                                    \
+#define MEASURE(op, a, shape, flop, byte)                               \
+	do {                                                            \
+		double ns_[1000], begin_ = now();                       \
+		size_t n_ = 0;                                          \
+                                                                        \
+		if (!strstr(#op, only))                                 \
+			break;                                          \
+		k->op(k, (a));                                          \
+		while (n_ < 5 || (n_ < 1000 && now() - begin_ < 0.2)) { \
+			double t0_ = now();                             \
+                                                                        \
+			k->op(k, (a));                                  \
+			ns_[n_++] = now() - t0_;                        \
+		}                                                       \
+		report(#op, shape, k, median(ns_, n_), (double)(flop),  \
+		       (double)(byte));                                 \
 	} while (0)
 
 /* --- the machine --------------------------------------------------------- */
 
 #if defined(__x86_64__)
-#define CHAINS 12 /* enough to hide the latency of any of these CPUs */
+#define CHAINS  12 /* enough to hide the latency of any of these CPUs */
 #define EACH(x) x(0) x(1) x(2) x(3) x(4) x(5) x(6) x(7) x(8) x(9) x(10) x(11)
 
 __attribute__((target("avx512f"))) static double fma_512(size_t n)
@@ -90,8 +90,8 @@ __attribute__((target("avx512f"))) static double fma_512(size_t n)
 	__m512 x = _mm512_set1_ps(0.999f), sum = x;
 
 #define START(i) __m512 s##i = _mm512_set1_ps((float)i);
-#define STEP(i)	 s##i = _mm512_fmadd_ps(s##i, x, x);
-#define SUM(i)	 sum = _mm512_add_ps(sum, s##i);
+#define STEP(i)  s##i = _mm512_fmadd_ps(s##i, x, x);
+#define SUM(i)   sum = _mm512_add_ps(sum, s##i);
 	EACH(START)
 	while (n--) {
 		EACH(STEP)
@@ -109,8 +109,8 @@ __attribute__((target("avx2,fma"))) static double fma_256(size_t n)
 	float lane[8];
 
 #define START(i) __m256 s##i = _mm256_set1_ps((float)i);
-#define STEP(i)	 s##i = _mm256_fmadd_ps(s##i, x, x);
-#define SUM(i)	 sum = _mm256_add_ps(sum, s##i);
+#define STEP(i)  s##i = _mm256_fmadd_ps(s##i, x, x);
+#define SUM(i)   sum = _mm256_add_ps(sum, s##i);
 	EACH(START)
 	while (n--) {
 		EACH(STEP)
@@ -179,7 +179,8 @@ static void machine(struct ft_pool *pool)
 		s[i] = now() - t0;
 	}
 	if (width) {
-		double flop = 2.0 * (double)(width * n) * threads, t = median(s, 7);
+		double flop = 2.0 * (double)(width * n) * threads,
+		       t = median(s, 7);
 
 		peak = flop / t * 1e-9;
 		report("peak", "fma in registers", NULL, t, flop, 0);
@@ -205,12 +206,16 @@ static void bench_matmul(struct ftk *k, size_t m, size_t n, size_t kk)
 	const struct ftk_weight *w = weight(&c, n, kk, FTK_W_FORWARD);
 	double flop = 2.0 * (double)(m * n) * (double)kk;
 	double byte = 4.0 * (double)(n * kk + m * (n + kk));
-	struct ftk_matmul a = {.y = inout(&c, m * n), .x = in(&c, m * kk),
-			       .w = w, .m = m};
-	struct ftk_matmul_dx d = {.dx = inout(&c, m * kk), .dy = a.y, .w = w,
-				  .m = m};
-	struct ftk_matmul_dw g = {.dw = inout(&c, n * kk), .dy = a.y,
-				  .x = a.x, .m = m, .n = n, .k = kk};
+	struct ftk_matmul a = {
+		.y = inout(&c, m * n), .x = in(&c, m * kk), .w = w, .m = m};
+	struct ftk_matmul_dx d = {
+		.dx = inout(&c, m * kk), .dy = a.y, .w = w, .m = m};
+	struct ftk_matmul_dw g = {.dw = inout(&c, n * kk),
+				  .dy = a.y,
+				  .x = a.x,
+				  .m = m,
+				  .n = n,
+				  .k = kk};
 	char shape[64];
 
 	snprintf(shape, sizeof(shape), "m=%zu n=%zu k=%zu", m, n, kk);
@@ -230,15 +235,31 @@ static void bench_lora(struct ftk *k, float p)
 	enum { R = 16 };
 	struct ctx c = {.k = k, .seed = 1};
 	uint64_t *token = new_buf(&c, T * sizeof(*token), 0);
-	struct ftk_lora a = {.y = inout(&c, T * F), .u = out(&c, T * R),
-			     .x = in(&c, T * C), .a = in(&c, R * C),
-			     .b = in(&c, F * R), .m = T, .n = F, .k = C,
-			     .r = R, .scale = 1e-3f, .drop = {p, 7, 1, token}};
-	struct ftk_lora_backward b = {
-		.dx = inout(&c, T * C), .da = inout(&c, R * C),
-		.db = inout(&c, F * R), .dy = in(&c, T * F), .x = a.x,
-		.u = a.u, .a = a.a, .b = a.b, .m = T, .n = F, .k = C, .r = R,
-		.scale = 1e-3f, .drop = a.drop};
+	struct ftk_lora a = {.y = inout(&c, T * F),
+			     .u = out(&c, T * R),
+			     .x = in(&c, T * C),
+			     .a = in(&c, R * C),
+			     .b = in(&c, F * R),
+			     .m = T,
+			     .n = F,
+			     .k = C,
+			     .r = R,
+			     .scale = 1e-3f,
+			     .drop = {p, 7, 1, token}};
+	struct ftk_lora_backward b = {.dx = inout(&c, T * C),
+				      .da = inout(&c, R * C),
+				      .db = inout(&c, F * R),
+				      .dy = in(&c, T * F),
+				      .x = a.x,
+				      .u = a.u,
+				      .a = a.a,
+				      .b = a.b,
+				      .m = T,
+				      .n = F,
+				      .k = C,
+				      .r = R,
+				      .scale = 1e-3f,
+				      .drop = a.drop};
 	double flop = 2.0 * T * R * (F + C);
 	const char *shape = p > 0 ? "r=16 dropout" : "r=16";
 
@@ -252,24 +273,46 @@ static void bench_lora(struct ftk *k, float p)
 static void bench_rows(struct ftk *k)
 {
 	struct ctx c = {.k = k, .seed = 1};
-	struct ftk_norm a = {.y = out(&c, T * C), .x = inout(&c, T * C),
+	struct ftk_norm a = {.y = out(&c, T * C),
+			     .x = inout(&c, T * C),
 			     .add = fill(&c, T * C, 0, 0, 0),
-			     .w = in(&c, C), .stat = out(&c, T * 2), .t = T,
-			     .c = C, .eps = 1e-5f};
-	struct ftk_norm_backward b = {.dx = inout(&c, T * C), .dy = a.y,
-				      .x = a.x, .w = a.w, .stat = a.stat,
-				      .dw = inout(&c, C), .t = T, .c = C};
-	struct ftk_rope r = {.x = inout(&c, T * C), .pos = indexes(&c, T, T),
-			     .table = in(&c, T * D), .t = T, .heads = HQ,
-			     .d = D, .rot = D, .ld = C};
-	struct ftk_glu g = {.h = out(&c, T * F), .gate = in(&c, T * F),
-			    .up = in(&c, T * F), .n = T * F};
+			     .w = in(&c, C),
+			     .stat = out(&c, T * 2),
+			     .t = T,
+			     .c = C,
+			     .eps = 1e-5f};
+	struct ftk_norm_backward b = {.dx = inout(&c, T * C),
+				      .dy = a.y,
+				      .x = a.x,
+				      .w = a.w,
+				      .stat = a.stat,
+				      .dw = inout(&c, C),
+				      .t = T,
+				      .c = C};
+	struct ftk_rope r = {.x = inout(&c, T * C),
+			     .pos = indexes(&c, T, T),
+			     .table = in(&c, T * D),
+			     .t = T,
+			     .heads = HQ,
+			     .d = D,
+			     .rot = D,
+			     .ld = C};
+	struct ftk_glu g = {.h = out(&c, T * F),
+			    .gate = in(&c, T * F),
+			    .up = in(&c, T * F),
+			    .n = T * F};
 	struct ftk_glu_backward h = {.dgate = out(&c, T * F),
-				     .dup = out(&c, T * F), .dh = in(&c, T * F),
-				     .gate = g.gate, .up = g.up, .n = T * F};
-	struct ftk_embed e = {.y = out(&c, T * C), .ids = indexes(&c, T, VOC),
-			      .table = weight(&c, VOC, C, FTK_W_ROWS), .t = T,
-			      .c = C, .scale = 1};
+				     .dup = out(&c, T * F),
+				     .dh = in(&c, T * F),
+				     .gate = g.gate,
+				     .up = g.up,
+				     .n = T * F};
+	struct ftk_embed e = {.y = out(&c, T * C),
+			      .ids = indexes(&c, T, VOC),
+			      .table = weight(&c, VOC, C, FTK_W_ROWS),
+			      .t = T,
+			      .c = C,
+			      .scale = 1};
 
 	MEASURE(embed, &e, "1024 of 49152", 0, 8.0 * T * C);
 	MEASURE(norm, &a, "rms add", 0, 16.0 * T * C);
@@ -290,10 +333,19 @@ static void bench_attn(struct ftk *k, const char *shape,
 {
 	struct ctx c = {.k = k, .seed = 1};
 	size_t tq = (size_t)(seg[nseg - 1].q0 + seg[nseg - 1].nq), keys = 0;
-	struct ftk_attn a = {.seg = seg, .nseg = nseg, .tq = tq, .hq = HQ,
-			     .hkv = HKV, .d = D, .scale = 0.125f};
-	struct ftk_attn_backward b = {.seg = seg, .nseg = nseg, .tq = tq,
-				      .hq = HQ, .hkv = HKV, .d = D,
+	struct ftk_attn a = {.seg = seg,
+			     .nseg = nseg,
+			     .tq = tq,
+			     .hq = HQ,
+			     .hkv = HKV,
+			     .d = D,
+			     .scale = 0.125f};
+	struct ftk_attn_backward b = {.seg = seg,
+				      .nseg = nseg,
+				      .tq = tq,
+				      .hq = HQ,
+				      .hkv = HKV,
+				      .d = D,
 				      .scale = 0.125f};
 	double flop = 4 * pairs * HQ * D, byte;
 
@@ -328,13 +380,22 @@ static void bench_logits(struct ftk *k)
 	static double u[N];
 	struct ctx c = {.k = k, .seed = 1};
 	void *x = fill(&c, (size_t)N * VOC, 0, 4, 0);
-	struct ftk_xent a = {.logits = x, .target = indexes(&c, N, VOC),
-			     .logp = out(&c, N), .lse = out(&c, N), .n = N,
+	struct ftk_xent a = {.logits = x,
+			     .target = indexes(&c, N, VOC),
+			     .logp = out(&c, N),
+			     .lse = out(&c, N),
+			     .n = N,
 			     .v = VOC};
 	struct ftk_xent_backward b = {x, a.target, a.lse, in(&c, N), N, VOC};
-	struct ftk_sample s = {.id = id, .logp = a.logp, .logits = x, .u = u,
-			       .temperature = temp, .top_k = top_k,
-			       .top_p = top_p, .n = N, .v = VOC};
+	struct ftk_sample s = {.id = id,
+			       .logp = a.logp,
+			       .logits = x,
+			       .u = u,
+			       .temperature = temp,
+			       .top_k = top_k,
+			       .top_p = top_p,
+			       .n = N,
+			       .v = VOC};
 
 	for (size_t i = 0; i < N; i++) {
 		u[i] = ((double)i + 0.5) / N;
@@ -352,10 +413,16 @@ static void bench_blocks(struct ftk *k)
 {
 	enum { N = 1 << 22 };
 	struct ctx c = {.k = k, .seed = 1};
-	struct ftk_adamw a = {.p = inout(&c, N), .m = inout(&c, N),
-			      .v = fill(&c, N, 2, 1, 0), .g = in(&c, N),
-			      .n = N, .lr = 1e-6f, .beta1 = 0.9f,
-			      .beta2 = 0.999f, .eps = 1e-8f, .gscale = 1,
+	struct ftk_adamw a = {.p = inout(&c, N),
+			      .m = inout(&c, N),
+			      .v = fill(&c, N, 2, 1, 0),
+			      .g = in(&c, N),
+			      .n = N,
+			      .lr = 1e-6f,
+			      .beta1 = 0.9f,
+			      .beta2 = 0.999f,
+			      .eps = 1e-8f,
+			      .gscale = 1,
 			      .t = 10};
 	double sum;
 	struct ftk_sumsq q = {.out = &sum, .x = a.g, .n = N};

@@ -82,7 +82,7 @@ list() {
 	score "$S" -o "$T/o"
 	[ "$(wc -l <"$T/o")" -eq 20 ]
 	[ "$(head -n 1 "$T/o" | grep -oE '"[a-z_]+":' | tr -d '":' | tr '\n' ' ')" = \
-		"row logps sum_logps tokens bytes " ]
+		"row logps sum_logps tokens hits bytes " ]
 	[ "$(field row "$T/o" | tr '\n' ' ')" = "$(echo {0..19}) " ]
 	# all log-probabilities are such; the sum is theirs; as many as tokens
 	awk -F '[][]' '{
@@ -104,7 +104,7 @@ list() {
 @test "pairs: both answers' fields" {
 	score "$F/pair.ft" -o "$T/o"
 	[ "$(head -n 1 "$T/o" | grep -oE '"[a-z_]+":' | tr -d '":' | tr '\n' ' ')" = \
-		"row chosen_logps chosen_sum_logps chosen_tokens chosen_bytes rejected_logps rejected_sum_logps rejected_tokens rejected_bytes " ]
+		"row chosen_logps chosen_sum_logps chosen_tokens chosen_hits chosen_bytes rejected_logps rejected_sum_logps rejected_tokens rejected_hits rejected_bytes " ]
 	# an answer scores as it does alone: a shared prefix changes nothing
 	sed -E 's/"chosen":("[^"]*"),"rejected":("[^"]*")/"completion":\2/' "$F/pair.jsonl" |
 		ft-tokenize -q -m "$M" -o "$T/s"

@@ -19,7 +19,8 @@ static void use(const struct ft_config *c)
 		abort();
 	for (int s = 0; s < FT_NSLOT; s++) {
 		ft_config_shape(c, (enum ft_slot)s, &n, &k);
-		ft_config_name(c, (enum ft_slot)s, c->layers - 1, name, sizeof(name));
+		ft_config_name(c, (enum ft_slot)s, c->layers - 1, name,
+			       sizeof(name));
 		if (!n || !name[0] || strlen(name) == sizeof(name) - 1)
 			abort();
 	}

@@ -2,35 +2,44 @@
 # SPDX-License-Identifier: MIT
 """For check_peers.sh.
 
-rows MODEL ROWS PAIRS: write rows of ids that its vocabulary has.
-compare MODEL ADAPTER|- ROWS OURS: status 0 when transformers' MODEL, with
-PEFT's ADAPTER, gives the log-probs that ft-logprob wrote to OURS.
+rows DATA TMP CASE...: write TMP/CASE/{rows,pairs}.jsonl, ids of the vocabulary
+of DATA/CASE.
+compare TODO N: for each line NAME, MODEL, ADAPTER (or -), ROWS, OURS of TODO a
+line of TAP, numbered from N: does transformers' MODEL with PEFT's ADAPTER give
+the log-probs of ROWS that ft-logprob wrote to OURS?
 """
 import json
 import sys
 import warnings
 
 warnings.filterwarnings("ignore")
+import transformers
 
-from cases import F, np, open_model, os, torch
+transformers.utils.logging.disable_progress_bar()
+transformers.utils.logging.set_verbosity_error()
+
+from cases import F, fresh, np, open_model, os, torch
 from peft import PeftModel
 
 TOLERANCE = 1e-4
 
 
-def rows(model, to, pairs):
-    with open(os.path.join(model, "config.json")) as f:
-        vocab = json.load(f)["vocab_size"]
-    rng = np.random.default_rng(5)
-    pick = lambda n: rng.integers(3, vocab, n).tolist()
-    with open(to, "w") as f, open(pairs, "w") as g:
-        for i in range(12):
-            prompt = pick(3 + i)
-            f.write(json.dumps({"prompt_ids": prompt,
-                                "completion_ids": pick(20 - i)}) + "\n")
-            g.write(json.dumps({"prompt_ids": prompt,
-                                "chosen_ids": pick(5 + i),
-                                "rejected_ids": pick(9)}) + "\n")
+def rows(data, tmp, *cases):
+    for case in cases:
+        with open(os.path.join(data, case, "config.json")) as f:
+            vocab = json.load(f)["vocab_size"]
+        rng = np.random.default_rng(5)
+        pick = lambda n: rng.integers(3, vocab, n).tolist()
+        path = fresh(os.path.join(tmp, case))
+        with open(path + "/rows.jsonl", "w") as f, \
+                open(path + "/pairs.jsonl", "w") as g:
+            for i in range(12):
+                prompt = pick(3 + i)
+                f.write(json.dumps({"prompt_ids": prompt,
+                                    "completion_ids": pick(20 - i)}) + "\n")
+                g.write(json.dumps({"prompt_ids": prompt,
+                                    "chosen_ids": pick(5 + i),
+                                    "rejected_ids": pick(9)}) + "\n")
     return 0
 
 
@@ -41,27 +50,37 @@ def logps(model, row):
     return [lp[i - 1, ids[i]].item() for i in range(n, len(ids))]
 
 
-def compare(model, adapter, rows_file, ours_file):
+def one(model, adapter, rows_file, ours_file):
+    """The worst difference; infinite where it is not the same rows."""
     m = open_model(model)
     if adapter != "-":
         m = PeftModel.from_pretrained(m, adapter)
         m.eval()
-    worst = 0.0
     with open(rows_file) as f, open(ours_file) as g:
         theirs = [logps(m, json.loads(line)) for line in f]
         ours = [json.loads(line) for line in g]
-    if [o["row"] for o in ours] != list(range(len(theirs))):
-        print("# not the same rows")
-        return 1
-    for a, b in zip(ours, theirs):
-        if len(a["logps"]) != len(b):
-            print("# row %d: %d tokens for %d" % (a["row"], len(a["logps"]),
-                                                  len(b)))
-            return 1
-        for x, y in zip(a["logps"], b):
-            worst = max(worst, abs(x - y) / max(1.0, abs(y)))
-    print("# worst %.1e" % worst)
-    return 0 if worst <= TOLERANCE else 1
+    if ([o["row"] for o in ours] != list(range(len(theirs)))
+            or [len(o["logps"]) for o in ours] != [len(t) for t in theirs]):
+        return float("inf")
+    return max(abs(x - y) / max(1.0, abs(y)) for a, b in zip(ours, theirs)
+               for x, y in zip(a["logps"], b))
+
+
+def compare(todo, first):
+    bad = 0
+    with open(todo) as f:
+        lines = [line.rstrip("\n").split("\t") for line in f]
+    for n, (name, *files) in enumerate(lines, int(first)):
+        try:
+            worst = one(*files)
+        except Exception as e:  # that it opens is what is tested
+            print("#   %s: %s" % (type(e).__name__, str(e).splitlines()[0]))
+            worst = float("inf")
+        ok = worst <= TOLERANCE
+        bad += not ok
+        print("%sok %d - %s: worst %.1e" % ("" if ok else "not ", n, name,
+                                           worst), flush=True)
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 data=$here/../data/golden
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/ft-peers.XXXXXX") || exit 99
 trap 'rm -rf "$tmp"' EXIT
-n=0 failed=0
+n=0 failed=0 todo=0
 
 # tell STATUS NAME
 tell() {
@@ -36,36 +36,41 @@ peer() {
 	python "$here/check_peers.py" "$@"
 }
 
-# same NAME MODEL ADAPTER|- OURS: OURS is opened by ft-logprob, MODEL with
-# ADAPTER by the peers.
+# same NAME MODEL ADAPTER|- OURS: OURS is opened by ft-logprob; MODEL with
+# ADAPTER by the peers, all at the end, since they take long to start.
 same() {
-	run ft-logprob -m "$4" "$tmp/rows.st" -o "$tmp/ours.jsonl" &&
-		peer compare "$2" "$3" "$tmp/rows.jsonl" "$tmp/ours.jsonl"
-	tell $? "$1"
+	todo=$((todo + 1))
+	if run ft-logprob -m "$4" "$out/rows.st" -o "$tmp/ours.$todo"; then
+		printf '%s\t' "$1" "$2" "$3" "$out/rows.jsonl" >>"$tmp/todo"
+		printf '%s\n' "$tmp/ours.$todo" >>"$tmp/todo"
+	else
+		tell 1 "$1"
+	fi
 }
 
-for case in mha gqa_tied bias head_dim rope_linear rope_llama3 bf16 odd; do
+cases="mha gqa_tied bias head_dim rope_linear rope_llama3 bf16 odd"
+# shellcheck disable=SC2086
+peer rows "$data" "$tmp" $cases || exit 1
+for case in $cases; do
 	m=$data/$case out=$tmp/$case
 	steps=(--max-steps 8 --learning-rate 0.01 --allow-no-stop --save-steps 0 -q)
-	if ! peer rows "$m" "$tmp/rows.jsonl" "$tmp/pairs.jsonl" ||
-		! run ft-tokenize -q -m "$m" "$tmp/rows.jsonl" -o "$tmp/rows.st" ||
-		! run ft-tokenize -q -m "$m" "$tmp/pairs.jsonl" -o "$tmp/pairs.st"; then
-		tell 1 "$case: rows"
-		continue
-	fi
+	for kind in rows pairs; do
+		run ft-tokenize -q -m "$m" "$out/$kind.jsonl" -o "$out/$kind.st"
+		tell $? "$case: ft-tokenize $kind of ids"
+	done
 	same "$case: the model itself" "$m" - "$m"
 
-	run ft-sft -m "$m" -o "$out/sft" "${steps[@]}" --lora-r 4 "$tmp/rows.st"
+	run ft-sft -m "$m" -o "$out/sft" "${steps[@]}" --lora-r 4 "$out/rows.st"
 	tell $? "$case: ft-sft"
 	same "$case: PEFT opens ft-sft's adapter" "$m" "$out/sft" "$out/sft"
-	run ft-dpo -m "$out/sft" -o "$out/dpo" "${steps[@]}" "$tmp/pairs.st"
+	run ft-dpo -m "$out/sft" -o "$out/dpo" "${steps[@]}" "$out/pairs.st"
 	tell $? "$case: ft-dpo goes on from it"
 	same "$case: PEFT opens ft-dpo's adapter" "$m" "$out/dpo" "$out/dpo"
 	run ft-sft -m "$m" -o "$out/rs" "${steps[@]}" --use-rslora \
-		--lora-target-modules q_proj,down_proj "$tmp/rows.st"
+		--lora-target-modules q_proj,down_proj "$out/rows.st"
 	tell $? "$case: ft-sft with rsLoRA"
 	same "$case: PEFT opens that" "$m" "$out/rs" "$out/rs"
-	run ft-sft -m "$m" -o "$out/full" --full "${steps[@]}" "$tmp/rows.st"
+	run ft-sft -m "$m" -o "$out/full" --full "${steps[@]}" "$out/rows.st"
 	tell $? "$case: ft-sft --full"
 	same "$case: transformers opens it" "$out/full" - "$out/full"
 
@@ -82,5 +87,6 @@ for case in mha gqa_tied bias head_dim rope_linear rope_llama3 bf16 odd; do
 	tell $? "$case: ft-export of two adapters"
 	same "$case: transformers opens it" "$out/two" - "$out/two"
 done
-echo "1..$n"
+peer compare "$tmp/todo" $((n + 1)) || failed=1
+echo "1..$((n + $(wc -l <"$tmp/todo")))"
 exit $failed

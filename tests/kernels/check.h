@@ -162,11 +162,10 @@ static inline struct backend open_backend(const char *name, const char *isa,
 					  int threads)
 {
 	struct backend b = {.pool = ft_pool_new(threads)};
-	struct ftk_threads t = {
-		threads,
-		(void (*)(void *, void (*)(void *, size_t, int), void *,
-			  size_t))ft_pool_run,
-		b.pool};
+	struct ftk_threads t = {threads,
+				(void (*)(void *, void (*)(void *, size_t, int),
+					  void *, size_t))ft_pool_run,
+				b.pool};
 	const char *why = "";
 
 	if (isa)
@@ -256,8 +255,8 @@ static inline void check_case(const char *name, case_fn *fn, const size_t *dim,
 		double err = 0;
 
 		for (size_t t = 0; t < 3 && here; t++) {
-			struct backend b = open_backend("cpu", isas[i],
-							threads[t]);
+			struct backend b =
+				open_backend("cpu", isas[i], threads[t]);
 			struct ctx *c = t ? &got : &one;
 
 			here = b.k && !strcmp(b.k->isa, isas[i]);

@@ -26,8 +26,9 @@ static const struct layout layouts[] = {
 	{"two rows", 2, {{70, 0}, {37, 0}}},
 	{"a pair", 3, {{90, 0}, {33, 90}, {129, 90}}},
 	{"an empty prefix", 3, {{0, 0}, {20, 0}, {30, 0}}},
-	{"two trees", 7, {{130, 0}, {3, 130}, {8, 130}, {65, 0}, {64, 65},
-			  {1, 65}, {5, 0}}},
+	{"two trees",
+	 7,
+	 {{130, 0}, {3, 130}, {8, 130}, {65, 0}, {64, 65}, {1, 65}, {5, 0}}},
 	{"part of a prefix", 3, {{120, 0}, {30, 100}, {10, 113}}},
 	{"a long row", 1, {{450, 0}}},
 };
@@ -59,8 +60,13 @@ static void forward(struct ctx *c, const size_t *d)
 			     .q = fill(c, t * d[1] * d[3], 0, 2, 0),
 			     .k = fill(c, t * d[2] * d[3], 0, 2, 0),
 			     .v = in(c, t * d[2] * d[3]),
-			     .lse = out(c, t * d[1]), .seg = seg, .nseg = l->n,
-			     .tq = t, .hq = d[1], .hkv = d[2], .d = d[3],
+			     .lse = out(c, t * d[1]),
+			     .seg = seg,
+			     .nseg = l->n,
+			     .tq = t,
+			     .hq = d[1],
+			     .hkv = d[2],
+			     .d = d[3],
 			     .scale = (float)(1 / sqrt((double)d[3])),
 			     .window = (int)d[4],
 			     .softcap = (float)d[5] / 10};
@@ -74,18 +80,36 @@ static void backward(struct ctx *c, const size_t *d)
 	const struct layout *l = &layouts[d[0]];
 	struct ftk_segment *seg;
 	size_t t = lay(c, l, &seg), nq = t * d[1] * d[3], nk = t * d[2] * d[3];
-	struct ftk_attn_backward b = {
-		.dq = out(c, nq), .dk = out(c, nk), .dv = out(c, nk),
-		.dout = in(c, nq), .q = fill(c, nq, 0, 2, 0),
-		.k = fill(c, nk, 0, 2, 0), .v = in(c, nk), .seg = seg,
-		.nseg = l->n, .tq = t, .hq = d[1], .hkv = d[2], .d = d[3],
-		.scale = (float)(1 / sqrt((double)d[3])),
-		.window = (int)d[4], .softcap = (float)d[5] / 10};
-	struct ftk_attn a = {.o = fill(c, nq, 0, 0, 0), .q = b.q, .k = b.k,
-			     .v = b.v, .lse = fill(c, t * d[1], 0, 0, 0),
-			     .seg = seg, .nseg = l->n, .tq = t, .hq = d[1],
-			     .hkv = d[2], .d = d[3], .scale = b.scale,
-			     .window = b.window, .softcap = b.softcap};
+	struct ftk_attn_backward b = {.dq = out(c, nq),
+				      .dk = out(c, nk),
+				      .dv = out(c, nk),
+				      .dout = in(c, nq),
+				      .q = fill(c, nq, 0, 2, 0),
+				      .k = fill(c, nk, 0, 2, 0),
+				      .v = in(c, nk),
+				      .seg = seg,
+				      .nseg = l->n,
+				      .tq = t,
+				      .hq = d[1],
+				      .hkv = d[2],
+				      .d = d[3],
+				      .scale = (float)(1 / sqrt((double)d[3])),
+				      .window = (int)d[4],
+				      .softcap = (float)d[5] / 10};
+	struct ftk_attn a = {.o = fill(c, nq, 0, 0, 0),
+			     .q = b.q,
+			     .k = b.k,
+			     .v = b.v,
+			     .lse = fill(c, t * d[1], 0, 0, 0),
+			     .seg = seg,
+			     .nseg = l->n,
+			     .tq = t,
+			     .hq = d[1],
+			     .hkv = d[2],
+			     .d = d[3],
+			     .scale = b.scale,
+			     .window = b.window,
+			     .softcap = b.softcap};
 
 	a.ws = scratch(c, c->k->attn_ws(c->k, &a));
 	c->k->attn(c->k, &a);
@@ -188,12 +212,22 @@ static void check_decode(const char *isa, size_t step)
 	float *q = inout(&c, t * HQ * D), *k = inout(&c, t * HKV * D);
 	float *v = inout(&c, t * HKV * D), *o = out(&c, t * HQ * D);
 	float *ck = out(&c, rows * HKV * D), *cv = out(&c, rows * HKV * D);
-	float *cq = out(&c, 2 * step * HQ * D), *co = out(&c, 2 * step * HQ * D);
+	float *cq = out(&c, 2 * step * HQ * D),
+	      *co = out(&c, 2 * step * HQ * D);
 	struct ftk_segment train[3] = {{0, P, 0, P, 0, 0},
 				       {P, 43, P, 43, 0, P},
-				       {P + 43, 12, P + 43, 12, 0, P}}, now[2];
-	struct ftk_attn a = {.o = o, .q = q, .k = k, .v = v, .seg = train,
-			     .nseg = 3, .tq = t, .hq = HQ, .hkv = HKV, .d = D,
+				       {P + 43, 12, P + 43, 12, 0, P}},
+			   now[2];
+	struct ftk_attn a = {.o = o,
+			     .q = q,
+			     .k = k,
+			     .v = v,
+			     .seg = train,
+			     .nseg = 3,
+			     .tq = t,
+			     .hq = HQ,
+			     .hkv = HKV,
+			     .d = D,
 			     .scale = 0.3f};
 	double err = 0, big = 0;
 
@@ -210,20 +244,33 @@ static void check_decode(const char *isa, size_t step)
 		       q + (from + len[i] - step) * HQ * D,
 		       step * HQ * D * sizeof(float));
 		now[i] = (struct ftk_segment){(int32_t)(i * step),
-					      (int32_t)step, (int32_t)at,
-					      (int32_t)len[i], 0, P};
+					      (int32_t)step,
+					      (int32_t)at,
+					      (int32_t)len[i],
+					      0,
+					      P};
 	}
-	a = (struct ftk_attn){.o = co, .q = cq, .k = ck, .v = cv, .seg = now,
-			      .nseg = 2, .tq = 2 * step, .hq = HQ, .hkv = HKV,
-			      .d = D, .scale = 0.3f};
+	a = (struct ftk_attn){.o = co,
+			      .q = cq,
+			      .k = ck,
+			      .v = cv,
+			      .seg = now,
+			      .nseg = 2,
+			      .tq = 2 * step,
+			      .hq = HQ,
+			      .hkv = HKV,
+			      .d = D,
+			      .scale = 0.3f};
 	a.ws = scratch(&c, b.k->attn_ws(b.k, &a));
 	b.k->attn(b.k, &a);
 	for (size_t i = 0, from = P; i < 2; from += len[i++])
 		for (size_t j = 0; j < step * HQ * D; j++) {
-			double x = (double)o[(from + len[i] - step) * HQ * D + j];
+			double x =
+				(double)o[(from + len[i] - step) * HQ * D + j];
 
 			big = fmax(big, fabs(x));
-			err = fmax(err, fabs(x - (double)co[i * step * HQ * D + j]));
+			err = fmax(err,
+				   fabs(x - (double)co[i * step * HQ * D + j]));
 		}
 	CHECK(err < 2e-6 * big && guards_whole(&c),
 	      "%s: %zu decoded as trained: %.2g", b.k->isa, step, err / big);

@@ -28,7 +28,7 @@ static void differ(const char *name, loss_fn *loss, void *arg, double *x,
 {
 	double h = 1e-5, err = 0, big = 1e-3;
 
-	for (size_t i = 0; i < n; i += n > 500 ? STEP : 1) {
+	for (size_t i = 0; i<n; i += n> 500 ? STEP : 1) {
 		double was = x[i], up, d;
 
 		x[i] = was + h;
@@ -62,8 +62,11 @@ struct mat {
 static double mat_loss(void *arg)
 {
 	struct mat *s = arg;
-	struct ftk_matmul a = {.y = s->y, .x = s->x, .w = s->weight,
-			       .bias = s->bias, .m = s->m};
+	struct ftk_matmul a = {.y = s->y,
+			       .x = s->x,
+			       .w = s->weight,
+			       .bias = s->bias,
+			       .m = s->m};
 
 	s->c.k->matmul(s->c.k, &a);
 	return dot(s->y, s->coef, s->m * s->n);
@@ -77,16 +80,16 @@ static void check_matmul(struct ftk *k)
 	double *dx = zeros(c, s.m * s.k), *dw = zeros(c, s.n * s.k);
 	double *db = zeros(c, s.n);
 	struct ftk_matmul_dx a = {.dx = dx, .m = s.m};
-	struct ftk_matmul_dw b = {.dw = dw, .dbias = db, .m = s.m, .n = s.n,
-				  .k = s.k};
+	struct ftk_matmul_dw b = {
+		.dw = dw, .dbias = db, .m = s.m, .n = s.n, .k = s.k};
 
 	s.y = out(c, s.m * s.n);
 	s.coef = inout(c, s.m * s.n);
 	s.x = inout(c, s.m * s.k);
 	m.data = s.w = inout(c, s.n * s.k);
 	s.bias = inout(c, s.n);
-	a.w = s.weight = k->weight_make(
-		k, new_buf(c, k->weight_bytes(k, &m), 0), &m);
+	a.w = s.weight =
+		k->weight_make(k, new_buf(c, k->weight_bytes(k, &m), 0), &m);
 	b.dy = a.dy = s.coef;
 	b.x = s.x;
 	k->matmul_dx(k, &a);
@@ -123,16 +126,32 @@ static void check_lora(struct ftk *k, float p)
 	double *x = inout(c, T * K), *a = inout(c, R * K), *b = inout(c, N * R);
 	double *dx = zeros(c, T * K), *da = zeros(c, R * K);
 	double *db = zeros(c, N * R);
-	struct ftk_lora_backward g = {.dx = dx, .da = da, .db = db, .x = x,
-				      .a = a, .b = b, .m = T, .n = N, .k = K,
-				      .r = R, .scale = 0.5f,
+	struct ftk_lora_backward g = {.dx = dx,
+				      .da = da,
+				      .db = db,
+				      .x = x,
+				      .a = a,
+				      .b = b,
+				      .m = T,
+				      .n = N,
+				      .k = K,
+				      .r = R,
+				      .scale = 0.5f,
 				      .drop = {p, 12345, 6, token}};
 
 	s.y = out(c, T * N);
 	s.coef = inout(c, T * N);
-	s.a = (struct ftk_lora){.y = s.y, .u = out(c, T * R), .x = x, .a = a,
-				.b = b, .m = T, .n = N, .k = K, .r = R,
-				.scale = 0.5f, .drop = g.drop};
+	s.a = (struct ftk_lora){.y = s.y,
+				.u = out(c, T * R),
+				.x = x,
+				.a = a,
+				.b = b,
+				.m = T,
+				.n = N,
+				.k = K,
+				.r = R,
+				.scale = 0.5f,
+				.drop = g.drop};
 	s.a.ws = scratch(c, k->lora_ws(k, &s.a));
 	lora_loss(&s);
 	g.dy = s.coef;
@@ -172,24 +191,35 @@ static void check_norm(struct ftk *k, int kind, float shift)
 	double *x = fill(c, T * C, 0.3f, 1, 1), *w = inout(c, C);
 	double *b = inout(c, C), *dx = zeros(c, T * C), *dw = zeros(c, C);
 	double *db = zeros(c, C);
-	struct ftk_norm_backward g = {.dx = dx, .x = x, .w = w, .dw = dw,
-				      .db = db, .t = T, .c = C, .shift = shift,
+	struct ftk_norm_backward g = {.dx = dx,
+				      .x = x,
+				      .w = w,
+				      .dw = dw,
+				      .db = db,
+				      .t = T,
+				      .c = C,
+				      .shift = shift,
 				      .kind = kind};
 
 	s.coef = inout(c, T * C);
-	s.a = (struct ftk_norm){.y = out(c, T * C), .x = x, .w = w, .b = b,
-				.stat = out(c, 2 * T), .t = T, .c = C,
-				.eps = 1e-3f, .shift = shift, .kind = kind};
+	s.a = (struct ftk_norm){.y = out(c, T * C),
+				.x = x,
+				.w = w,
+				.b = b,
+				.stat = out(c, 2 * T),
+				.t = T,
+				.c = C,
+				.eps = 1e-3f,
+				.shift = shift,
+				.kind = kind};
 	norm_loss(&s);
 	g.dy = s.coef;
 	g.stat = s.a.stat;
 	k->norm_backward(k, &g);
 	differ(kind ? "layer norm dx" : "rms norm dx", norm_loss, &s, x, dx,
 	       T * C);
-	differ(kind ? "layer norm dw" : "rms norm dw", norm_loss, &s, w, dw,
-	       C);
-	differ(kind ? "layer norm db" : "rms norm db", norm_loss, &s, b, db,
-	       C);
+	differ(kind ? "layer norm dw" : "rms norm dw", norm_loss, &s, w, dw, C);
+	differ(kind ? "layer norm db" : "rms norm db", norm_loss, &s, b, db, C);
 	release(c);
 }
 
@@ -262,17 +292,37 @@ static void check_attn(struct ftk *k, int window, float softcap)
 	size_t nq = T * HQ * D, nk = T * HKV * D;
 	double *q = inout(c, nq), *key = inout(c, nk), *v = inout(c, nk);
 	double *dq = out(c, nq), *dk = out(c, nk), *dv = out(c, nk);
-	struct ftk_attn_backward g = {
-		.dq = dq, .dk = dk, .dv = dv, .q = q, .k = key, .v = v,
-		.seg = seg, .nseg = 4, .tq = T, .hq = HQ, .hkv = HKV, .d = D,
-		.scale = 0.7f, .window = window, .softcap = softcap};
+	struct ftk_attn_backward g = {.dq = dq,
+				      .dk = dk,
+				      .dv = dv,
+				      .q = q,
+				      .k = key,
+				      .v = v,
+				      .seg = seg,
+				      .nseg = 4,
+				      .tq = T,
+				      .hq = HQ,
+				      .hkv = HKV,
+				      .d = D,
+				      .scale = 0.7f,
+				      .window = window,
+				      .softcap = softcap};
 	char name[64];
 
 	s.coef = inout(c, nq);
-	s.a = (struct ftk_attn){.o = out(c, nq), .q = q, .k = key, .v = v,
-				.lse = out(c, T * HQ), .seg = seg, .nseg = 4,
-				.tq = T, .hq = HQ, .hkv = HKV, .d = D,
-				.scale = 0.7f, .window = window,
+	s.a = (struct ftk_attn){.o = out(c, nq),
+				.q = q,
+				.k = key,
+				.v = v,
+				.lse = out(c, T * HQ),
+				.seg = seg,
+				.nseg = 4,
+				.tq = T,
+				.hq = HQ,
+				.hkv = HKV,
+				.d = D,
+				.scale = 0.7f,
+				.window = window,
 				.softcap = softcap};
 	s.a.ws = scratch(c, k->attn_ws(k, &s.a));
 	attn_loss(&s);
@@ -318,8 +368,11 @@ static void check_xent(struct ftk *k)
 	struct ftk_xent_backward g = {.logits = d, .n = N, .v = V};
 
 	s.coef = inout(c, N);
-	s.xent = (struct ftk_xent){.logits = x, .target = indexes(c, N, V),
-				   .logp = out(c, N), .lse = out(c, N), .n = N,
+	s.xent = (struct ftk_xent){.logits = x,
+				   .target = indexes(c, N, V),
+				   .logp = out(c, N),
+				   .lse = out(c, N),
+				   .n = N,
 				   .v = V};
 	xent_loss(&s);
 	memcpy(d, x, N * V * sizeof(*d));
@@ -356,9 +409,15 @@ static void check_rope(struct ftk *k)
 	s.x = inout(c, N);
 	s.work = inout(c, N);
 	s.coef = inout(c, N);
-	s.rope = (struct ftk_rope){.x = d, .pos = indexes(c, T, POS),
-				   .table = table, .t = T, .heads = H, .d = D,
-				   .rot = ROT, .ld = H * D, .inverse = 1};
+	s.rope = (struct ftk_rope){.x = d,
+				   .pos = indexes(c, T, POS),
+				   .table = table,
+				   .t = T,
+				   .heads = H,
+				   .d = D,
+				   .rot = ROT,
+				   .ld = H * D,
+				   .inverse = 1};
 	memcpy(d, s.coef, N * sizeof(*d));
 	k->rope(k, &s.rope);
 	s.rope.x = s.work;
@@ -382,15 +441,18 @@ static void check_embed(struct ftk *k)
 	struct ctx *c = &s.c;
 	double *table = inout(c, V * C), *d = zeros(c, V * C);
 	struct ftk_matrix m = {FTK_F64, table, V, C, FTK_W_TRAINED};
-	struct ftk_embed_backward g = {.dtable = d, .t = T, .c = C,
-				       .scale = 1.5f};
+	struct ftk_embed_backward g = {
+		.dtable = d, .t = T, .c = C, .scale = 1.5f};
 
 	s.work = out(c, T * C);
 	s.coef = inout(c, T * C);
-	s.embed = (struct ftk_embed){.y = s.work, .t = T, .c = C,
-				     .ids = indexes(c, T, V), .scale = 1.5f};
-	s.embed.table = k->weight_make(
-		k, new_buf(c, k->weight_bytes(k, &m), 0), &m);
+	s.embed = (struct ftk_embed){.y = s.work,
+				     .t = T,
+				     .c = C,
+				     .ids = indexes(c, T, V),
+				     .scale = 1.5f};
+	s.embed.table =
+		k->weight_make(k, new_buf(c, k->weight_bytes(k, &m), 0), &m);
 	g.ids = s.embed.ids;
 	g.dy = s.coef;
 	k->embed_backward(k, &g);

@@ -9,9 +9,12 @@
 
 static void embed(struct ctx *c, const size_t *d)
 {
-	struct ftk_embed a = {.y = out(c, d[0] * d[1]), .t = d[0], .c = d[1],
+	struct ftk_embed a = {.y = out(c, d[0] * d[1]),
+			      .t = d[0],
+			      .c = d[1],
 			      .table = weight(c, 11, d[1], FTK_W_ROWS),
-			      .ids = indexes(c, d[0], 11), .scale = 1.5f};
+			      .ids = indexes(c, d[0], 11),
+			      .scale = 1.5f};
 
 	c->k->embed(c->k, &a);
 }
@@ -21,7 +24,9 @@ static void embed_backward(struct ctx *c, const size_t *d)
 	struct ftk_embed_backward a = {.dtable = inout(c, 11 * d[1]),
 				       .dy = in(c, d[0] * d[1]),
 				       .ids = indexes(c, d[0], 11),
-				       .t = d[0], .c = d[1], .scale = 1.5f};
+				       .t = d[0],
+				       .c = d[1],
+				       .scale = 1.5f};
 
 	c->k->embed_backward(c->k, &a);
 }
@@ -31,8 +36,11 @@ static void norm(struct ctx *c, const size_t *d)
 {
 	struct ftk_norm a = {.y = out(c, d[0] * d[1]),
 			     .x = fill(c, d[0] * d[1], 0.5f, 1, 1),
-			     .w = in(c, d[1]), .t = d[0], .c = d[1],
-			     .eps = 1e-5f, .shift = d[3] ? 1 : 0,
+			     .w = in(c, d[1]),
+			     .t = d[0],
+			     .c = d[1],
+			     .eps = 1e-5f,
+			     .shift = d[3] ? 1 : 0,
 			     .kind = (int)d[2]};
 
 	if (d[3]) {
@@ -48,7 +56,9 @@ static void norm_backward(struct ctx *c, const size_t *d)
 	struct ftk_norm_backward a = {.dx = inout(c, d[0] * d[1]),
 				      .dy = in(c, d[0] * d[1]),
 				      .x = in(c, d[0] * d[1]),
-				      .w = in(c, d[1]), .t = d[0], .c = d[1],
+				      .w = in(c, d[1]),
+				      .t = d[0],
+				      .c = d[1],
 				      .stat = fill(c, d[0] * 2, 1, 0.3f, 0),
 				      .kind = (int)d[2]};
 
@@ -66,10 +76,14 @@ static void norm_backward(struct ctx *c, const size_t *d)
 static void rope(struct ctx *c, const size_t *d)
 {
 	size_t ld = d[1] * d[2] + 5;
-	struct ftk_rope a = {.x = inout(c, d[0] * ld), .t = d[0],
+	struct ftk_rope a = {.x = inout(c, d[0] * ld),
+			     .t = d[0],
 			     .pos = indexes(c, d[0], 19),
-			     .table = in(c, 19 * d[3]), .heads = d[1],
-			     .d = d[2], .rot = d[3], .ld = ld,
+			     .table = in(c, 19 * d[3]),
+			     .heads = d[1],
+			     .d = d[2],
+			     .rot = d[3],
+			     .ld = ld,
 			     .inverse = (int)d[4]};
 
 	c->k->rope(c->k, &a);
@@ -78,8 +92,10 @@ static void rope(struct ctx *c, const size_t *d)
 /* dims: n, act, with up? */
 static void glu(struct ctx *c, const size_t *d)
 {
-	struct ftk_glu a = {.h = out(c, d[0]), .gate = fill(c, d[0], 0, 9, 0),
-			    .up = d[2] ? in(c, d[0]) : NULL, .n = d[0],
+	struct ftk_glu a = {.h = out(c, d[0]),
+			    .gate = fill(c, d[0], 0, 9, 0),
+			    .up = d[2] ? in(c, d[0]) : NULL,
+			    .n = d[0],
 			    .act = (int)d[1]};
 
 	c->k->glu(c->k, &a);
@@ -92,7 +108,8 @@ static void glu_backward(struct ctx *c, const size_t *d)
 				     .dh = in(c, d[0]),
 				     .gate = fill(c, d[0], 0, 9, 0),
 				     .up = d[2] ? in(c, d[0]) : NULL,
-				     .n = d[0], .act = (int)d[1]};
+				     .n = d[0],
+				     .act = (int)d[1]};
 
 	c->k->glu_backward(c->k, &a);
 }
@@ -103,8 +120,12 @@ static void glu_inplace(struct ctx *c, const size_t *d)
 	void *gate = fill(c, d[0], 0, 3, 1), *up = inout(c, d[0]);
 	void *dh = inout(c, d[0]), *h = inout(c, d[0]);
 	struct ftk_glu f = {.h = h, .gate = h, .up = up, .n = d[0]};
-	struct ftk_glu_backward b = {.dgate = gate, .dup = up, .dh = dh,
-				     .gate = gate, .up = up, .n = d[0]};
+	struct ftk_glu_backward b = {.dgate = gate,
+				     .dup = up,
+				     .dh = dh,
+				     .gate = gate,
+				     .up = up,
+				     .n = d[0]};
 
 	c->k->glu(c->k, &f);
 	c->k->glu_backward(c->k, &b);
@@ -112,8 +133,10 @@ static void glu_inplace(struct ctx *c, const size_t *d)
 
 static void gather(struct ctx *c, const size_t *d)
 {
-	struct ftk_gather a = {.y = out(c, d[0] * d[1]), .x = in(c, 11 * d[1]),
-			       .idx = indexes(c, d[0], 11), .n = d[0],
+	struct ftk_gather a = {.y = out(c, d[0] * d[1]),
+			       .x = in(c, 11 * d[1]),
+			       .idx = indexes(c, d[0], 11),
+			       .n = d[0],
 			       .c = d[1]};
 
 	c->k->gather(c->k, &a);
@@ -123,7 +146,9 @@ static void scatter(struct ctx *c, const size_t *d)
 {
 	int32_t *idx = indexes(c, d[0], 1);
 	struct ftk_scatter a = {.y = inout(c, (3 * d[0] + 1) * d[1]),
-				.x = in(c, d[0] * d[1]), .idx = idx, .n = d[0],
+				.x = in(c, d[0] * d[1]),
+				.idx = idx,
+				.n = d[0],
 				.c = d[1]};
 
 	for (size_t i = 0; i < d[0]; i++)
@@ -135,8 +160,10 @@ static void scatter_add(struct ctx *c, const size_t *d)
 {
 	int32_t *idx = indexes(c, d[0], 1);
 	struct ftk_scatter_add a = {.y = inout(c, d[0] * d[1]),
-				    .x = in(c, d[0] * d[1]), .idx = idx,
-				    .n = d[0], .c = d[1]};
+				    .x = in(c, d[0] * d[1]),
+				    .idx = idx,
+				    .n = d[0],
+				    .c = d[1]};
 
 	for (size_t i = 0; i < d[0]; i++)
 		idx[i] = (int32_t)(i / 7);
@@ -175,9 +202,14 @@ static void adamw(struct ctx *c, const size_t *d)
 	struct ftk_adamw a = {.p = inout(c, d[0]),
 			      .m = fill(c, d[0], 0, 0.1f, 1),
 			      .v = fill(c, d[0], 0.02f, 0.01f, 1),
-			      .g = in(c, d[0]), .n = d[0], .lr = 1e-2f,
-			      .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f,
-			      .decay = 0.1f, .gscale = 0.7f,
+			      .g = in(c, d[0]),
+			      .n = d[0],
+			      .lr = 1e-2f,
+			      .beta1 = 0.9f,
+			      .beta2 = 0.999f,
+			      .eps = 1e-8f,
+			      .decay = 0.1f,
+			      .gscale = 0.7f,
 			      .t = (int64_t)d[1]};
 
 	c->k->adamw(c->k, &a);
@@ -188,8 +220,12 @@ static void sgd(struct ctx *c, const size_t *d)
 {
 	struct ftk_sgd a = {.p = inout(c, d[0]),
 			    .m = d[2] ? inout(c, d[0]) : NULL,
-			    .g = in(c, d[0]), .n = d[0], .lr = 1e-2f,
-			    .momentum = 0.9f, .decay = 0.1f, .gscale = 0.7f,
+			    .g = in(c, d[0]),
+			    .n = d[0],
+			    .lr = 1e-2f,
+			    .momentum = 0.9f,
+			    .decay = 0.1f,
+			    .gscale = 0.7f,
 			    .t = (int64_t)d[1]};
 
 	c->k->sgd(c->k, &a);
@@ -199,9 +235,12 @@ static void sgd(struct ctx *c, const size_t *d)
 static void xent(struct ctx *c, const size_t *d)
 {
 	float *x = fill(c, d[0] * d[1], 0, 20, 0);
-	struct ftk_xent a = {.logits = x, .target = indexes(c, d[0], d[1]),
-			     .logp = out(c, d[0]), .lse = out(c, d[0]),
-			     .n = d[0], .v = d[1]};
+	struct ftk_xent a = {.logits = x,
+			     .target = indexes(c, d[0], d[1]),
+			     .logp = out(c, d[0]),
+			     .lse = out(c, d[0]),
+			     .n = d[0],
+			     .v = d[1]};
 
 	if (d[2]) {
 		int32_t *target = new_buf(c, d[0] * sizeof(*target), 0);
@@ -223,7 +262,8 @@ static void xent_backward(struct ctx *c, const size_t *d)
 	struct ftk_xent_backward a = {.logits = fill(c, d[0] * d[1], 0, 3, 1),
 				      .target = indexes(c, d[0], d[1]),
 				      .lse = fill(c, d[0], 4, 1, 0),
-				      .coef = in(c, d[0]), .n = d[0],
+				      .coef = in(c, d[0]),
+				      .n = d[0],
 				      .v = d[1]};
 
 	c->k->xent_backward(c->k, &a);
@@ -253,8 +293,8 @@ int main(void)
 				   DIMS(t, n, kind, 2), 2e-6);
 		}
 		check_case("rope", rope, DIMS(t, 3, 48, 48, 0), 2e-7);
-		check_case("rope partial inverse", rope,
-			   DIMS(t, 2, 37, 22, 1), 2e-7);
+		check_case("rope partial inverse", rope, DIMS(t, 2, 37, 22, 1),
+			   2e-7);
 	}
 	for (size_t n = 1; n < 20000; n = n * 7 + 2) {
 		for (size_t act = FTK_SILU; act <= FTK_RELU; act++) {

@@ -16,7 +16,8 @@ static void matmul(struct ctx *c, const size_t *d)
 	struct ftk_matmul a = {.y = inout(c, d[0] * d[1]),
 			       .x = in(c, d[0] * d[2]),
 			       .w = weight(c, d[1], d[2], FTK_W_FORWARD),
-			       .m = d[0], .accumulate = (int)d[3]};
+			       .m = d[0],
+			       .accumulate = (int)d[3]};
 
 	if (d[3])
 		a.bias = in(c, d[1]);
@@ -29,7 +30,8 @@ static void matmul_dx(struct ctx *c, const size_t *d)
 	struct ftk_matmul_dx a = {.dx = inout(c, d[0] * d[2]),
 				  .dy = in(c, d[0] * d[1]),
 				  .w = weight(c, d[1], d[2], FTK_W_BACKWARD),
-				  .m = d[0], .accumulate = (int)d[3]};
+				  .m = d[0],
+				  .accumulate = (int)d[3]};
 
 	a.ws = scratch(c, c->k->matmul_dx_ws(c->k, &a));
 	c->k->matmul_dx(c->k, &a);
@@ -40,8 +42,10 @@ static void matmul_dw(struct ctx *c, const size_t *d)
 	struct ftk_matmul_dw a = {.dw = inout(c, d[1] * d[2]),
 				  .dbias = d[3] ? inout(c, d[1]) : NULL,
 				  .dy = in(c, d[0] * d[1]),
-				  .x = in(c, d[0] * d[2]), .m = d[0],
-				  .n = d[1], .k = d[2]};
+				  .x = in(c, d[0] * d[2]),
+				  .m = d[0],
+				  .n = d[1],
+				  .k = d[2]};
 
 	a.ws = scratch(c, c->k->matmul_dw_ws(c->k, &a));
 	c->k->matmul_dw(c->k, &a);
@@ -62,9 +66,14 @@ static void lora(struct ctx *c, const size_t *d)
 {
 	struct ftk_lora a = {.y = inout(c, d[0] * d[1]),
 			     .u = out(c, d[0] * d[3]),
-			     .x = in(c, d[0] * d[2]), .a = in(c, d[3] * d[2]),
-			     .b = in(c, d[1] * d[3]), .m = d[0], .n = d[1],
-			     .k = d[2], .r = d[3], .scale = 0.5f,
+			     .x = in(c, d[0] * d[2]),
+			     .a = in(c, d[3] * d[2]),
+			     .b = in(c, d[1] * d[3]),
+			     .m = d[0],
+			     .n = d[1],
+			     .k = d[2],
+			     .r = d[3],
+			     .scale = 0.5f,
 			     .drop = dropout(c, d[0], d[4])};
 
 	a.ws = scratch(c, c->k->lora_ws(c->k, &a));
@@ -73,13 +82,20 @@ static void lora(struct ctx *c, const size_t *d)
 
 static void lora_backward(struct ctx *c, const size_t *d)
 {
-	struct ftk_lora_backward a = {
-		.dx = d[5] ? inout(c, d[0] * d[2]) : NULL,
-		.da = inout(c, d[3] * d[2]), .db = inout(c, d[1] * d[3]),
-		.dy = in(c, d[0] * d[1]), .x = in(c, d[0] * d[2]),
-		.u = in(c, d[0] * d[3]), .a = in(c, d[3] * d[2]),
-		.b = in(c, d[1] * d[3]), .m = d[0], .n = d[1], .k = d[2],
-		.r = d[3], .scale = 0.5f, .drop = dropout(c, d[0], d[4])};
+	struct ftk_lora_backward a = {.dx = d[5] ? inout(c, d[0] * d[2]) : NULL,
+				      .da = inout(c, d[3] * d[2]),
+				      .db = inout(c, d[1] * d[3]),
+				      .dy = in(c, d[0] * d[1]),
+				      .x = in(c, d[0] * d[2]),
+				      .u = in(c, d[0] * d[3]),
+				      .a = in(c, d[3] * d[2]),
+				      .b = in(c, d[1] * d[3]),
+				      .m = d[0],
+				      .n = d[1],
+				      .k = d[2],
+				      .r = d[3],
+				      .scale = 0.5f,
+				      .drop = dropout(c, d[0], d[4])};
 
 	a.ws = scratch(c, c->k->lora_backward_ws(c->k, &a));
 	c->k->lora_backward(c->k, &a);
@@ -92,7 +108,8 @@ static void check_rows(const char *isa)
 	struct backend b = open_backend("cpu", isa, 1);
 	struct ctx c = {.k = b.k, .seed = 1};
 	float *y = out(&c, N * MOST), *row = out(&c, N);
-	struct ftk_matmul a = {.y = y, .x = in(&c, MOST * K),
+	struct ftk_matmul a = {.y = y,
+			       .x = in(&c, MOST * K),
 			       .w = weight(&c, N, K, FTK_W_FORWARD),
 			       .m = MOST};
 	int same = 1;
@@ -123,12 +140,12 @@ static void check_rows(const char *isa)
 static void check_types(const char *name)
 {
 	enum { N = 5, K = 6 };
-	static const uint16_t half[K] = {0x3C00, 0xC000, 0x0001, 0x7BFF,
-					 0x8400, 0x03FF};
-	static const float half_value[K] = {1, -2, 0x1p-24f, 65504, -0x1p-14f,
-					    1023 * 0x1p-24f};
-	static const uint16_t brain[K] = {0x3F80, 0xC000, 0x0001, 0x7F7F,
-					  0xBF00, 0x0080};
+	static const uint16_t half[K] = {0x3C00, 0xC000, 0x0001,
+					 0x7BFF, 0x8400, 0x03FF};
+	static const float half_value[K] = {1,     -2,        0x1p-24f,
+					    65504, -0x1p-14f, 1023 * 0x1p-24f};
+	static const uint16_t brain[K] = {0x3F80, 0xC000, 0x0001,
+					  0x7F7F, 0xBF00, 0x0080};
 	struct backend b = open_backend(name, NULL, 1);
 	struct ctx c = {.k = b.k, .seed = 1};
 	unsigned char odd[N * K * 8 + 1];
@@ -184,10 +201,13 @@ static void unaligned(struct ctx *c, const size_t *d)
 	struct ftk_matrix m = {FTK_F32, odd + 1, d[1], d[2], 0};
 	void *mem = new_buf(c, c->k->weight_bytes(c->k, &m), 0);
 	const struct ftk_weight *w;
-	struct ftk_matmul a = {.y = out(c, d[0] * d[1]),
-			       .x = in(c, d[0] * d[2]), .m = d[0]};
-	struct ftk_embed e = {.y = out(c, 3 * d[2]), .ids = indexes(c, 3, d[1]),
-			      .t = 3, .c = d[2], .scale = 1};
+	struct ftk_matmul a = {
+		.y = out(c, d[0] * d[1]), .x = in(c, d[0] * d[2]), .m = d[0]};
+	struct ftk_embed e = {.y = out(c, 3 * d[2]),
+			      .ids = indexes(c, 3, d[1]),
+			      .t = 3,
+			      .c = d[2],
+			      .scale = 1};
 
 	memcpy(odd + 1, in(c, n), n * 4);
 	w = c->k->weight_make(c->k, mem, &m);
@@ -200,13 +220,20 @@ static void unaligned(struct ctx *c, const size_t *d)
 /* --- dropout ------------------------------------------------------------- */
 
 /* u of the identity: the dropped x itself. */
-static void dropped(struct ctx *c, size_t m, size_t k, size_t percent,
-		    float *u)
+static void dropped(struct ctx *c, size_t m, size_t k, size_t percent, float *u)
 {
 	float *one = inout(c, k * k), *x = inout(c, m * k);
-	struct ftk_lora a = {.y = out(c, m), .u = u, .x = x, .a = one,
-			     .b = in(c, k), .m = m, .n = 1, .k = k, .r = k,
-			     .scale = 1, .drop = dropout(c, m, percent)};
+	struct ftk_lora a = {.y = out(c, m),
+			     .u = u,
+			     .x = x,
+			     .a = one,
+			     .b = in(c, k),
+			     .m = m,
+			     .n = 1,
+			     .k = k,
+			     .r = k,
+			     .scale = 1,
+			     .drop = dropout(c, m, percent)};
 
 	memset(one, 0, k * k * sizeof(*one));
 	for (size_t i = 0; i < k; i++)
@@ -255,9 +282,9 @@ static void check_dropout(const char *isa)
 int main(void)
 {
 	static const size_t s[][3] = {
-		{1, 1, 1},     {1, 3, 40},     {2, 33, 5},    {3, 70, 288},
+		{1, 1, 1},     {1, 3, 40},     {2, 33, 5},   {3, 70, 288},
 		{7, 65, 130},  {8, 31, 64},    {9, 33, 515}, {28, 64, 16},
-		{33, 31, 100}, {64, 288, 768}, {85, 47, 1},   {2100, 20, 37},
+		{33, 31, 100}, {64, 288, 768}, {85, 47, 1},  {2100, 20, 37},
 		{30, 2100, 9}, {29, 7, 1100},
 	};
 	static const char *const isas[] = {"scalar", "avx2", "avx512"};

@@ -19,7 +19,8 @@ struct gold {
 	const struct ft_json *meta;
 };
 
-static inline const struct ft_tensor *want(const struct gold *g, const char *name)
+static inline const struct ft_tensor *want(const struct gold *g,
+					   const char *name)
 {
 	const struct ft_tensor *t = ft_st_find(&g->st, name);
 	struct ft_err err = {0};
@@ -47,7 +48,7 @@ static inline double hyper(const struct gold *g, const char *key)
 }
 
 static inline void load_rows(const struct gold *g, const char *prefix,
-		      struct ft_tokens *b)
+			     struct ft_tokens *b)
 {
 	const int32_t *ids, *seg, *row;
 	const uint8_t *mask;
@@ -77,7 +78,8 @@ static inline void load_rows(const struct gold *g, const char *prefix,
 	}
 }
 
-static inline void gold_open(struct gold *g, const char *name, const char *model)
+static inline void gold_open(struct gold *g, const char *name,
+			     const char *model)
 {
 	struct ft_err err = {0};
 	char path[600];

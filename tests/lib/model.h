@@ -40,23 +40,22 @@ struct eng {
 	size_t cap;
 };
 
-static inline void eng_run_pool(void *pool,
-				void (*fn)(void *, size_t, int), void *arg,
-				size_t n)
+static inline void eng_run_pool(void *pool, void (*fn)(void *, size_t, int),
+				void *arg, size_t n)
 {
 	ft_pool_run(pool, fn, arg, n);
 }
 
 /* isa NULL: the machine's best.  False when this machine lacks it. */
-static inline bool eng_backend(struct eng *e, const char *name,
-			       const char *isa, int threads)
+static inline bool eng_backend(struct eng *e, const char *name, const char *isa,
+			       int threads)
 {
 	struct ftk_threads t;
 	const char *why = "";
 
 	*e = (struct eng){.pool = ft_pool_new(threads)};
-	t = (struct ftk_threads){.nthreads = threads, .run = eng_run_pool,
-				 .pool = e->pool};
+	t = (struct ftk_threads){
+		.nthreads = threads, .run = eng_run_pool, .pool = e->pool};
 	if (isa)
 		setenv("FT_ISA", isa, 1);
 	e->k = ftk_open(name, &t, &why);
@@ -85,8 +84,8 @@ static inline void eng_model(struct eng *e, const char *dir,
 		eng_die(dir, &err);
 	if (!adapter)
 		return;
-	if (ft_adapter_load(&e->a, e->k, ft_model_config(e->m), adapter,
-			    &err) < 0 ||
+	if (ft_adapter_load(&e->a, e->k, ft_model_config(e->m), adapter, &err) <
+		    0 ||
 	    ft_block_grad(&e->a.b, &err) < 0)
 		eng_die(adapter, &err);
 	e->lora = true;
@@ -147,7 +146,8 @@ static inline void eng_rows(struct eng *e, const struct ft_tokens *b,
 static inline struct ft_run eng_run(const struct eng *e)
 {
 	return (struct ft_run){.adapter = e->lora ? &e->a : NULL,
-			       .save = true, .dropout = e->dropout,
+			       .save = true,
+			       .dropout = e->dropout,
 			       .dropout_key = e->key};
 }
 
@@ -215,11 +215,15 @@ static inline void eng_random(struct ft_tensor *t, const char *name, size_t n,
 	float *v = ft_xmalloc(all * sizeof(float));
 
 	for (size_t i = 0; i < all; i++)
-		v[i] = (float)(mean + sd * ft_rng_normal(7, FT_RNG_INIT, stream, i));
+		v[i] = (float)(mean +
+			       sd * ft_rng_normal(7, FT_RNG_INIT, stream, i));
 	stream++;
-	*t = (struct ft_tensor){.name = ft_xstrdup(name), .dtype = FT_F32,
-				.ndim = k ? 2 : 1, .shape = {n, k},
-				.numel = all, .nbytes = all * sizeof(float),
+	*t = (struct ft_tensor){.name = ft_xstrdup(name),
+				.dtype = FT_F32,
+				.ndim = k ? 2 : 1,
+				.shape = {n, k},
+				.numel = all,
+				.nbytes = all * sizeof(float),
 				.data = v};
 }
 
@@ -247,7 +251,9 @@ static inline void eng_write(const char *dir, const char *config)
 		at = strlen(name);
 		snprintf(name + at, 16, ".weight");
 		eng_random(&t[nt++], name, n, k, k ? 0 : 1,
-			   !k ? 0.2 : s == FT_EMBED ? 1 : 1.2 / sqrt((double)k));
+			   !k              ? 0.2
+			   : s == FT_EMBED ? 1
+					   : 1.2 / sqrt((double)k));
 		snprintf(name + at, 16, ".bias");
 		if (ft_config_bias(&c, s))
 			eng_random(&t[nt++], name, n, 0, 0, 0.3);
@@ -281,7 +287,8 @@ static inline void eng_row(struct ft_tokens *b, size_t vocab, size_t np,
 		len[s] = s ? n[s - 1] : np;
 		p = ft_xcalloc(len[s] + 1, sizeof(*p));
 		for (size_t i = 0; i < len[s]; i++)
-			p[i] = (int32_t)ft_rng_below(3, FT_RNG_INIT, 1, at++, vocab);
+			p[i] = (int32_t)ft_rng_below(3, FT_RNG_INIT, 1, at++,
+						     vocab);
 		ids[s] = p;
 	}
 	ft_tokens_add(b, (int64_t)b->nrow, nb + 1, ids, len, NULL);
@@ -297,7 +304,8 @@ static inline void eng_adapter(struct eng *e, int64_t r, double alpha,
 	struct ft_err err = {0};
 	float *v;
 
-	if (ft_adapter_new(&e->a, e->k, ft_model_config(e->m), &o, 1, &err) < 0 ||
+	if (ft_adapter_new(&e->a, e->k, ft_model_config(e->m), &o, 1, &err) <
+		    0 ||
 	    ft_block_grad(&e->a.b, &err) < 0)
 		eng_die("adapter", &err);
 	v = ft_xmalloc(e->a.b.n * sizeof(float));
@@ -356,7 +364,10 @@ static inline struct worst block_far(const struct ft_block *t, const float *a,
 	struct worst w = {0};
 
 	for (size_t i = 0; i < t->nt; i++)
-		worse(&w, tensor_far(a + t->t[i].off, b + t->t[i].off, t->t[i].n, floor), t->t[i].name);
+		worse(&w,
+		      tensor_far(a + t->t[i].off, b + t->t[i].off, t->t[i].n,
+				 floor),
+		      t->t[i].name);
 	return w;
 }
 

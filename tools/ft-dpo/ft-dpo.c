@@ -49,7 +49,6 @@ int main(int argc, char **argv)
 		ft_die_err(&err);
 	ft_trainer_release(&t);
 	free(o.lora.targets.v);
-	free(o.lora.targets.v);
 	free((void *)common);
 	if (sig) {
 		signal(sig, SIG_DFL);

@@ -424,6 +424,5 @@ int main(int argc, char **argv)
 	free(j.prompts);
 	free(cmd.stop.v);
 	ft_unload(&j.l);
-	free(cmd.stop.v);
 	return FT_EXIT_OK;
 }
