@@ -24,8 +24,8 @@ static float *values(const struct ft_adapter *a)
 	return v;
 }
 
-static bool make(struct ft_adapter *a, uint64_t seed, const char *const *targets,
-		 int n)
+static bool make(struct ft_adapter *a, uint64_t seed,
+		 const char *const *targets, int n)
 {
 	struct ft_lora_opts o = FT_LORA_DEFAULTS;
 
@@ -98,14 +98,16 @@ static void targets(void)
 		{{"layers.0.mlp.up_proj", "o_proj"}, 2, 3},
 	};
 	static const char *const bad[] = {"proj", "lm_head", "q_proj,c_attn",
-					  "attn.q_proj", "model.layers.9.mlp.up_proj"};
+					  "attn.q_proj",
+					  "model.layers.9.mlp.up_proj"};
 	struct ft_adapter a;
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
 		bool ok = make(&a, 1, good[i].t, good[i].n);
 
-		CHECK(ok && a.nmod == good[i].modules, "target %s: %zu modules %s",
-		      good[i].t[0], a.nmod, err.msg);
+		CHECK(ok && a.nmod == good[i].modules,
+		      "target %s: %zu modules %s", good[i].t[0], a.nmod,
+		      err.msg);
 		if (ok)
 			ft_adapter_release(&a);
 	}
@@ -134,8 +136,8 @@ static void round_trip(void)
 	mkdir(dir, 0777);
 	make(&a, 3, (const char *const[]){"v_proj,q_proj"}, 1);
 	a.dropout = 0.05f;
-	CHECK(!ft_adapter_save(&a, &c, dir, "/some/\"base\"", &err),
-	      "saved %s", err.msg);
+	CHECK(!ft_adapter_save(&a, &c, dir, "/some/\"base\"", &err), "saved %s",
+	      err.msg);
 	CHECK(ft_adapter_is(dir) && !ft_adapter_is(scratch()),
 	      "a folder is known as an adapter");
 	CHECK(load(&b, dir), "loaded %s", err.msg);
@@ -146,11 +148,13 @@ static void round_trip(void)
 	CHECK(b.r == 4 && b.alpha == 32 && b.dropout == 0.05f && !b.rslora &&
 		      b.nmod == 4 && !strcmp(b.base, "/some/\"base\""),
 	      "the same settings");
-	s = ft_read_file(scratch_path("saved/adapter_config.json"), 1 << 20, &n, &err);
+	s = ft_read_file(scratch_path("saved/adapter_config.json"), 1 << 20, &n,
+			 &err);
 	CHECK(s && strstr(s, "\"target_modules\": [\n    \"q_proj\",\n    \"v_proj\"\n  ]") &&
 		      strstr(s, "\"lora_alpha\": 32,") &&
 		      strstr(s, "\"lora_dropout\": 0.05,") &&
-		      strstr(s, "\"task_type\": \"CAUSAL_LM\"") && s[n - 1] == '}',
+		      strstr(s, "\"task_type\": \"CAUSAL_LM\"") &&
+		      s[n - 1] == '}',
 	      "adapter_config.json in PEFT's form");
 	free(s);
 	free(v);
@@ -163,11 +167,20 @@ static void round_trip(void)
 static void fields(void)
 {
 	static const char *const skip[] = {
-		"alora_invocation_tokens", "arrow_config", "corda_config",
-		"ensure_weight_tying", "eva_config", "kasa_config",
-		"lora_ga_config", "monteclora_config", "qalora_group_size",
-		"target_parameters", "trainable_token_indices", "use_bdlora",
-		"use_qalora", "velora_config",
+		"alora_invocation_tokens",
+		"arrow_config",
+		"corda_config",
+		"ensure_weight_tying",
+		"eva_config",
+		"kasa_config",
+		"lora_ga_config",
+		"monteclora_config",
+		"qalora_group_size",
+		"target_parameters",
+		"trainable_token_indices",
+		"use_bdlora",
+		"use_qalora",
+		"velora_config",
 	};
 	struct ft_arena arena = {0};
 	struct ft_json *ours = NULL, *theirs = NULL;
@@ -177,8 +190,10 @@ static void fields(void)
 	size_t na, nb, missing = 0;
 	bool sorted = true;
 
-	a = ft_read_file(scratch_path("saved/adapter_config.json"), 1 << 20, &na, &err);
-	b = ft_read_file(GOLDEN "mha/adapter/adapter_config.json", 1 << 20, &nb, &err);
+	a = ft_read_file(scratch_path("saved/adapter_config.json"), 1 << 20,
+			 &na, &err);
+	b = ft_read_file(GOLDEN "mha/adapter/adapter_config.json", 1 << 20, &nb,
+			 &err);
 	if (!a || !b || ft_json_parse(&arena, a, na, &ours, &err) < 0 ||
 	    ft_json_parse(&arena, b, nb, &theirs, &err) < 0)
 		eng_die("adapter_config.json", &err);
@@ -212,7 +227,8 @@ static void of_peft(void)
 	if (ft_config_load(&other, GOLDEN "gqa_tied", &err) < 0)
 		eng_die("gqa_tied", &err);
 	memset(&err, 0, sizeof(err));
-	CHECK(!ft_adapter_load(&a, k, &other, GOLDEN "gqa_tied/adapter", &err) &&
+	CHECK(!ft_adapter_load(&a, k, &other, GOLDEN "gqa_tied/adapter",
+			       &err) &&
 		      a.rslora && a.mod[0].scale == 3 && a.nmod == 6,
 	      "PEFT's, rsLoRA: alpha / sqrt(r) %s", err.msg);
 	ft_adapter_release(&a);
@@ -232,7 +248,8 @@ static const char *edited(const char *from, const char *to)
 	size_t n;
 
 	mkdir(dir, 0777);
-	s = ft_read_file(GOLDEN "mha/adapter/adapter_config.json", 1 << 20, &n, &err);
+	s = ft_read_file(GOLDEN "mha/adapter/adapter_config.json", 1 << 20, &n,
+			 &err);
 	at = s ? strstr(s, from) : NULL;
 	if (!at)
 		eng_die(from, &err);
@@ -240,7 +257,8 @@ static const char *edited(const char *from, const char *to)
 	scratch_file("edited/adapter_config.json", out.s, out.n);
 	ft_str_release(&out);
 	free(s);
-	s = ft_read_file(GOLDEN "mha/adapter/adapter_model.safetensors", 1 << 20, &n, &err);
+	s = ft_read_file(GOLDEN "mha/adapter/adapter_model.safetensors",
+			 1 << 20, &n, &err);
 	scratch_file("edited/adapter_model.safetensors", s, n);
 	free(s);
 	return dir;
@@ -264,20 +282,30 @@ static void refused_fields(void)
 	refuse("\"use_dora\": false", "\"use_dora\": true", "'use_dora'");
 	refuse("\"lora_bias\": false", "\"lora_bias\": true", "'lora_bias'");
 	refuse("\"bias\": \"none\"", "\"bias\": \"all\"", "'bias'");
-	refuse("\"fan_in_fan_out\": false", "\"fan_in_fan_out\": true", "'fan_in_fan_out'");
-	refuse("\"modules_to_save\": null", "\"modules_to_save\": [\"lm_head\"]", "'modules_to_save'");
-	refuse("\"rank_pattern\": {}", "\"rank_pattern\": {\"q_proj\": 2}", "'rank_pattern'");
-	refuse("\"alpha_pattern\": {}", "\"alpha_pattern\": {\"q_proj\": 2}", "'alpha_pattern'");
-	refuse("\"layers_to_transform\": null", "\"layers_to_transform\": [0]", "'layers_to_transform'");
-	refuse("\"layer_replication\": null", "\"layer_replication\": [[0, 1]]", "'layer_replication'");
-	refuse("\"trainable_token_indices\": null", "\"trainable_token_indices\": [1]", "'trainable_token_indices'");
-	refuse("\"target_parameters\": null", "\"target_parameters\": [\"x\"]", "'target_parameters'");
-	refuse("{", "{\"use_newest_thing\": 1,", "unknown field 'use_newest_thing'");
+	refuse("\"fan_in_fan_out\": false", "\"fan_in_fan_out\": true",
+	       "'fan_in_fan_out'");
+	refuse("\"modules_to_save\": null",
+	       "\"modules_to_save\": [\"lm_head\"]", "'modules_to_save'");
+	refuse("\"rank_pattern\": {}", "\"rank_pattern\": {\"q_proj\": 2}",
+	       "'rank_pattern'");
+	refuse("\"alpha_pattern\": {}", "\"alpha_pattern\": {\"q_proj\": 2}",
+	       "'alpha_pattern'");
+	refuse("\"layers_to_transform\": null", "\"layers_to_transform\": [0]",
+	       "'layers_to_transform'");
+	refuse("\"layer_replication\": null", "\"layer_replication\": [[0, 1]]",
+	       "'layer_replication'");
+	refuse("\"trainable_token_indices\": null",
+	       "\"trainable_token_indices\": [1]", "'trainable_token_indices'");
+	refuse("\"target_parameters\": null", "\"target_parameters\": [\"x\"]",
+	       "'target_parameters'");
+	refuse("{", "{\"use_newest_thing\": 1,",
+	       "unknown field 'use_newest_thing'");
 	refuse("\"LORA\"", "\"IA3\"", "peft_type 'IA3'");
 	refuse("\"r\": 4", "\"r\": 0", "r is not in");
 	refuse("\"r\": 4", "\"r\": 8", "shape");
 	refuse("\"r\": 4", "\"r\": \"four\"", "'r'");
-	refuse("\"lora_dropout\": 0.0", "\"lora_dropout\": 1.0", "lora_dropout");
+	refuse("\"lora_dropout\": 0.0", "\"lora_dropout\": 1.0",
+	       "lora_dropout");
 	refuse("\"model.layers.0.mlp.up_proj\"", "7", "no string");
 	refuse("{", "[", "");
 	CHECK(load(&a, edited("{", "{\"use_newest_thing\": null,")),
@@ -300,15 +328,23 @@ static void tensors(const char *drop, const char *add, const char *word)
 	bool ok;
 
 	edited("{", "{");
-	if (ft_st_open(&st, GOLDEN "mha/adapter/adapter_model.safetensors", &err) < 0)
+	if (ft_st_open(&st, GOLDEN "mha/adapter/adapter_model.safetensors",
+		       &err) < 0)
 		eng_die("mha", &err);
 	for (size_t i = 0; i < st.n; i++) {
 		if (!drop || !strstr(st.t[i].name, drop))
 			t[n++] = st.t[i];
 	}
 	if (add)
-		t[n++] = (struct ft_tensor){.name = add, .dtype = FT_F32, .ndim = 2, .shape = {2, 2}, .numel = 4, .nbytes = 16, .data = one};
-	if (ft_st_write(scratch_path("edited/adapter_model.safetensors"), t, n, NULL, 0, &err) < 0)
+		t[n++] = (struct ft_tensor){.name = add,
+					    .dtype = FT_F32,
+					    .ndim = 2,
+					    .shape = {2, 2},
+					    .numel = 4,
+					    .nbytes = 16,
+					    .data = one};
+	if (ft_st_write(scratch_path("edited/adapter_model.safetensors"), t, n,
+			NULL, 0, &err) < 0)
 		eng_die("write", &err);
 	ok = load(&a, scratch_path("edited"));
 	CHECK(!ok && err.code == FT_EXIT_DATA && strstr(err.msg, word) &&
@@ -326,10 +362,15 @@ static void refused_tensors(void)
 	char *path;
 
 	tensors("layers.1.self_attn.q_proj.lora_B", NULL, "is missing");
-	tensors("layers.1.self_attn.q_proj.lora_A", NULL, "layers.1.self_attn.q_proj");
-	tensors("layers.1.self_attn.q_proj", NULL, "target_modules names 'model.layers.1.self_attn.q_proj'");
-	tensors(NULL, "base_model.model.lm_head.weight", "surplus tensor 'base_model.model.lm_head.weight'");
-	tensors(NULL, "base_model.model.model.layers.7.self_attn.q_proj.lora_A.weight", "surplus tensor");
+	tensors("layers.1.self_attn.q_proj.lora_A", NULL,
+		"layers.1.self_attn.q_proj");
+	tensors("layers.1.self_attn.q_proj", NULL,
+		"target_modules names 'model.layers.1.self_attn.q_proj'");
+	tensors(NULL, "base_model.model.lm_head.weight",
+		"surplus tensor 'base_model.model.lm_head.weight'");
+	tensors(NULL,
+		"base_model.model.model.layers.7.self_attn.q_proj.lora_A.weight",
+		"surplus tensor");
 	tensors("lora", NULL, "no LoRA tensor");
 	edited("{", "{");
 	path = scratch_path("edited/adapter_model.safetensors");
@@ -383,7 +424,8 @@ static void merges(void)
 			double x = 0;
 
 			for (size_t q = 0; q < m->r; q++)
-				x += 2 * (double)v[m->off_b + (i + 3) * m->r + q] *
+				x += 2 *
+				     (double)v[m->off_b + (i + 3) * m->r + q] *
 				     (double)v[m->off_a + q * m->k + j];
 			far = fmax(far, fabs(x - (double)w[i * m->k + j]));
 		}
@@ -405,7 +447,8 @@ static void bases(void)
 		      !strcmp(s.s, "else"),
 	      "or as given");
 	ft_str_clear(&s);
-	CHECK(ft_adapter_base(edited("\"..\"", "\"org/model\""), NULL, &s, &err) < 0 &&
+	CHECK(ft_adapter_base(edited("\"..\"", "\"org/model\""), NULL, &s,
+			      &err) < 0 &&
 		      err.code == FT_EXIT_SYS && strstr(err.msg, "org/model"),
 	      "not here: %s", err.msg);
 	ft_str_clear(&s);

@@ -123,7 +123,8 @@ static void all_dpo(struct eng *e, const struct ft_tokens *pairs,
 		struct ft_dpo_opts o;
 	} t[] = {
 		{"sigmoid", {.beta = 0.1}},
-		{"sigmoid, label smoothing", {.beta = 0.1, .label_smoothing = 0.2}},
+		{"sigmoid, label smoothing",
+		 {.beta = 0.1, .label_smoothing = 0.2}},
 		{"hinge", {.beta = 0.1, .loss = FT_DPO_HINGE}},
 		{"ipo", {.beta = 0.1, .loss = FT_DPO_IPO}},
 	};

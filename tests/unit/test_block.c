@@ -8,8 +8,8 @@
 enum { N = 2 * 3 + 4 + 1 };
 static struct ftk *k;
 static struct ft_err err;
-static const float start[N] = {1, -2, 3.5f, 4, 0, -0.0f, 1e-30f, 1e30f,
-			       0.1f, 1.0f / 3, -7};
+static const float start[N] = {1,      -2,    3.5f, 4,        0, -0.0f,
+			       1e-30f, 1e30f, 0.1f, 1.0f / 3, -7};
 
 static void make(struct ft_block *b)
 {
@@ -76,7 +76,8 @@ static void files(void)
 	CHECK(!ft_block_save(&b, b.p, path, FT_F32, &err) &&
 		      !load(&c, path, "") && holds(&c, start),
 	      "float32 there and back %s", err.msg);
-	CHECK(!ft_block_save(&b, b.p, path, FT_BF16, &err) && !load(&c, path, ""),
+	CHECK(!ft_block_save(&b, b.p, path, FT_BF16, &err) &&
+		      !load(&c, path, ""),
 	      "bfloat16 %s", err.msg);
 	for (int i = 0; i < N; i++) {
 		uint16_t h = ft_bf16(start[i]);
@@ -111,10 +112,13 @@ static void refuse(struct ft_tensor *t, size_t n, const char *word)
 	ft_block_release(&b);
 }
 
-#define TENSOR(tname, type, size, nd, ...)                              \
-	(struct ft_tensor){.name = tname, .dtype = type, .ndim = nd,    \
-			   .shape = {__VA_ARGS__}, .numel = (size) / 4, \
-			   .nbytes = size, .data = start}
+#define TENSOR(tname, type, size, nd, ...)                                   \
+	(struct ft_tensor)                                                   \
+	{                                                                    \
+		.name = tname, .dtype = type, .ndim = nd,                    \
+		.shape = {__VA_ARGS__}, .numel = (size) / 4, .nbytes = size, \
+		.data = start                                                \
+	}
 
 static void refusals(void)
 {

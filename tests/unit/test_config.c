@@ -9,9 +9,9 @@
 #include "tests/lib/scratch.h"
 #include "tests/lib/test.h"
 
-#define SIZES                                                       \
-	"\"vocab_size\":100,\"hidden_size\":32,"                    \
-	"\"intermediate_size\":48,\"num_hidden_layers\":3,"         \
+#define SIZES                                               \
+	"\"vocab_size\":100,\"hidden_size\":32,"            \
+	"\"intermediate_size\":48,\"num_hidden_layers\":3," \
 	"\"num_attention_heads\":4"
 #define LLAMA "\"model_type\":\"llama\"," SIZES
 
@@ -96,7 +96,8 @@ static void spellings(void)
 			char json[1024];
 
 			memset(&c[j], 0, sizeof(c[j]));
-			snprintf(json, sizeof(json), "{" LLAMA ",%s}", same[i][j]);
+			snprintf(json, sizeof(json), "{" LLAMA ",%s}",
+				 same[i][j]);
 			good(&c[j], json);
 			ft_rope_table(&c[j], 8, t[j]);
 		}
@@ -112,30 +113,48 @@ static void refusals(void)
 	bad("[]", "not a JSON object");
 	bad("{}", "model_type is missing");
 	bad("{\"model_type\":7}", "model_type");
-	bad("{\"model_type\":\"mamba\"}", "'mamba' is not supported (supported: llama");
-	bad("{" LLAMA ",\"quantization_config\":{\"load_in_4bit\":true}}", "quantization_config");
+	bad("{\"model_type\":\"mamba\"}",
+	    "'mamba' is not supported (supported: llama");
+	bad("{" LLAMA ",\"quantization_config\":{\"load_in_4bit\":true}}",
+	    "quantization_config");
 	bad("{" LLAMA ",\"hidden_act\":\"relu2\"}", "hidden_act 'relu2'");
-	bad("{" LLAMA ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":2}}", "rope scaling 'yarn'");
-	bad("{" LLAMA ",\"rope_parameters\":{\"rope_type\":\"dynamic\",\"factor\":2}}", "'dynamic'");
-	bad("{" LLAMA ",\"rope_scaling\":{\"type\":\"linear\"}}", "without factor");
+	bad("{" LLAMA
+	    ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":2}}",
+	    "rope scaling 'yarn'");
+	bad("{" LLAMA
+	    ",\"rope_parameters\":{\"rope_type\":\"dynamic\",\"factor\":2}}",
+	    "'dynamic'");
+	bad("{" LLAMA ",\"rope_scaling\":{\"type\":\"linear\"}}",
+	    "without factor");
 	bad("{" LLAMA ",\"rope_scaling\":[]}", "not an object");
-	bad("{" LLAMA ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":0}}", "factor must be a positive");
+	bad("{" LLAMA ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":0}}",
+	    "factor must be a positive");
 	bad("{" LLAMA ",\"rope_theta\":-1}", "rope_theta must be a positive");
-	bad("{" LLAMA ",\"rope_scaling\":{\"type\":\"llama3\",\"factor\":2,\"low_freq_factor\":4,\"high_freq_factor\":4}}", "high_freq_factor must exceed");
-	bad("{" LLAMA ",\"partial_rotary_factor\":0.5}", "partial_rotary_factor");
-	bad("{" LLAMA ",\"rope_parameters\":{\"rope_type\":\"default\",\"partial_rotary_factor\":0.5}}", "partial_rotary_factor");
-	bad("{" LLAMA ",\"num_key_value_heads\":3}", "no multiple of num_key_value_heads");
+	bad("{" LLAMA
+	    ",\"rope_scaling\":{\"type\":\"llama3\",\"factor\":2,\"low_freq_factor\":4,\"high_freq_factor\":4}}",
+	    "high_freq_factor must exceed");
+	bad("{" LLAMA ",\"partial_rotary_factor\":0.5}",
+	    "partial_rotary_factor");
+	bad("{" LLAMA
+	    ",\"rope_parameters\":{\"rope_type\":\"default\",\"partial_rotary_factor\":0.5}}",
+	    "partial_rotary_factor");
+	bad("{" LLAMA ",\"num_key_value_heads\":3}",
+	    "no multiple of num_key_value_heads");
 	bad("{" LLAMA ",\"num_key_value_heads\":8}", "num_key_value_heads");
 	bad("{" LLAMA ",\"head_dim\":7}", "head_dim 7 is odd");
 	bad("{" LLAMA ",\"head_dim\":0}", "head_dim");
 	bad("{" LLAMA ",\"rms_norm_eps\":-1}", "rms_norm_eps is out of range");
 	bad("{" LLAMA ",\"rms_norm_eps\":\"small\"}", "rms_norm_eps");
 	bad("{" LLAMA ",\"tie_word_embeddings\":1}", "tie_word_embeddings");
-	bad("{" LLAMA ",\"eos_token_id\":\"</s>\"}", "eos_token_id is not a token id");
-	bad("{" LLAMA ",\"eos_token_id\":[1,2,3,4,5,6,7,8,9]}", "more than 8 end tokens");
+	bad("{" LLAMA ",\"eos_token_id\":\"</s>\"}",
+	    "eos_token_id is not a token id");
+	bad("{" LLAMA ",\"eos_token_id\":[1,2,3,4,5,6,7,8,9]}",
+	    "more than 8 end tokens");
 	bad("{\"model_type\":\"llama\"}", "vocab_size is missing");
-	bad("{\"model_type\":\"llama\",\"vocab_size\":-1}", "vocab_size is negative");
-	bad("{\"model_type\":\"llama\",\"vocab_size\":99999999999}", "vocab_size is out of range");
+	bad("{\"model_type\":\"llama\",\"vocab_size\":-1}",
+	    "vocab_size is negative");
+	bad("{\"model_type\":\"llama\",\"vocab_size\":99999999999}",
+	    "vocab_size is out of range");
 	bad("{" LLAMA "}x", "");
 	bad("{" LLAMA ",\"model_type\":\"llama\"}", "");
 }
@@ -146,7 +165,8 @@ static void names(void)
 	char buf[64];
 	size_t n, k, mm, params;
 
-	good(&c, "{" LLAMA ",\"num_key_value_heads\":2,\"attention_bias\":true}");
+	good(&c,
+	     "{" LLAMA ",\"num_key_value_heads\":2,\"attention_bias\":true}");
 	ft_config_name(&c, FT_Q, 2, buf, sizeof(buf));
 	CHECK(!strcmp(buf, "model.layers.2.self_attn.q_proj"), "%s", buf);
 	ft_config_name(&c, FT_HEAD, 2, buf, sizeof(buf));
@@ -163,7 +183,8 @@ static void names(void)
 	      "which have biases");
 	params = ft_config_params(&c, &mm);
 	/* q, o 32x32; k, v 16x32; three of 48x32; their biases; two norms */
-	CHECK(params == 3 * (2 * 1024 + 2 * 512 + 3 * 1536 + 96 + 64) + 32 + 2 * 3200 &&
+	CHECK(params == 3 * (2 * 1024 + 2 * 512 + 3 * 1536 + 96 + 64) + 32 +
+				      2 * 3200 &&
 		      mm == 3 * (2 * 1024 + 2 * 512 + 3 * 1536) + 3200,
 	      "%zu parameters, %zu in products", params, mm);
 }
@@ -202,7 +223,8 @@ static void table(void)
 			far = fmaxf(far, fabsf(t[p * 8 + 4 + i] - sinf(a)));
 		}
 	}
-	CHECK(far < 2e-7f, "angles as transformers has them: %.1e", (double)far);
+	CHECK(far < 2e-7f, "angles as transformers has them: %.1e",
+	      (double)far);
 }
 
 static void files(void)

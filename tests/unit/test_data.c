@@ -59,25 +59,31 @@ static void order(void)
 	o.batch = 2;
 	o.accumulation = 2;
 	make(&d, &o);
-	CHECK(ft_data_steps_per_epoch(&d) == 3, "ten rows by four: three steps");
-	CHECK(epoch(&d, 0, a) && whole(a), "an epoch takes each row once, its last step what is left");
-	CHECK(epoch(&d, 1, b) && whole(b) && !same(a, b), "another epoch, another order");
+	CHECK(ft_data_steps_per_epoch(&d) == 3,
+	      "ten rows by four: three steps");
+	CHECK(epoch(&d, 0, a) && whole(a),
+	      "an epoch takes each row once, its last step what is left");
+	CHECK(epoch(&d, 1, b) && whole(b) && !same(a, b),
+	      "another epoch, another order");
 	CHECK(epoch(&d, 0, c) && same(a, c), "the order is the epoch's own");
 	/* a resumed run begins anywhere */
 	ft_data_step(&d, 4, rows);
-	CHECK(!memcmp(rows, b + 4, 4 * sizeof(*rows)), "any step can be had alone");
+	CHECK(!memcmp(rows, b + 4, 4 * sizeof(*rows)),
+	      "any step can be had alone");
 	ft_data_release(&d);
 
 	o.compute.seed++;
 	make(&d, &o);
-	CHECK(epoch(&d, 0, c) && whole(c) && !same(a, c), "another seed, another order");
+	CHECK(epoch(&d, 0, c) && whole(c) && !same(a, c),
+	      "another seed, another order");
 	ft_data_release(&d);
 
 	o.compute.seed--;
 	o.batch = 1;
 	o.accumulation = 4;
 	make(&d, &o);
-	CHECK(epoch(&d, 0, c) && same(a, c), "another split of the same batch: the same rows");
+	CHECK(epoch(&d, 0, c) && same(a, c),
+	      "another split of the same batch: the same rows");
 	ft_data_release(&d);
 
 	o.sampling = FT_SAMPLING_SEQUENTIAL;
@@ -91,7 +97,8 @@ static void order(void)
 	o.sampling = FT_SAMPLING_RANDOM;
 	o.overfit_one_batch = true;
 	make(&d, &o);
-	CHECK(ft_data_step(&d, 17, rows) == 4 && !memcmp(rows, a, 4 * sizeof(*rows)),
+	CHECK(ft_data_step(&d, 17, rows) == 4 &&
+		      !memcmp(rows, a, 4 * sizeof(*rows)),
 	      "overfit: the first step's rows again and again");
 	ft_data_release(&d);
 }
@@ -105,14 +112,16 @@ static void micro(void)
 	make(&d, &o);
 	for (size_t i = 0; i < ROWS; i++)
 		rows[i] = i;
-	CHECK(ft_data_row_tokens(&d, 4) == 1 + 6 && ft_data_row_supervised(&d, 4) == 6 &&
+	CHECK(ft_data_row_tokens(&d, 4) == 1 + 6 &&
+		      ft_data_row_supervised(&d, 4) == 6 &&
 		      ft_data_row_supervised(&d, 3) == 4,
 	      "tokens of a row, and those trained on");
 	/* 2 4 6 5 7 9 ... */
 	n = ft_data_micro(&d, rows, ROWS, 12);
 	CHECK(n == 3, "as many rows as fit");
 	CHECK(ft_data_micro(&d, rows, ROWS, 11) == 2, "and no more");
-	CHECK(ft_data_micro(&d, rows + 5, 5, 3) == 1, "a row too long goes alone");
+	CHECK(ft_data_micro(&d, rows + 5, 5, 3) == 1,
+	      "a row too long goes alone");
 	CHECK(ft_data_micro(&d, rows, 2, 1000) == 2, "not more than there are");
 	ft_data_release(&d);
 }
@@ -144,8 +153,8 @@ static const char *stream(int kind, int64_t vocab, const struct ft_tokens *b,
 
 static const unsigned completions = 1u << FT_ROW_COMPLETION;
 
-static void refuse(const char *path, const struct ft_config *c,
-		   const char *dir, const char *word)
+static void refuse(const char *path, const struct ft_config *c, const char *dir,
+		   const char *word)
 {
 	struct ft_err err = {0};
 	struct ft_data d;

@@ -49,7 +49,8 @@ static void formulas(void)
 
 	CHECK(near(value(&o, a, b), -log_sigmoid(z)), "sigmoid");
 	o.label_smoothing = 0.1;
-	CHECK(near(value(&o, a, b), -0.9 * log_sigmoid(z) - 0.1 * log_sigmoid(-z)),
+	CHECK(near(value(&o, a, b),
+		   -0.9 * log_sigmoid(z) - 0.1 * log_sigmoid(-z)),
 	      "cDPO");
 	o = (struct ft_dpo_opts){.beta = 0.2, .loss = FT_DPO_HINGE};
 	CHECK(near(value(&o, a, b), 1 - z), "hinge");
@@ -79,9 +80,14 @@ static void derivatives(void)
 				if (fabs(0.1 * (a - b) - 1) < 1e-3)
 					continue;
 				ft_dpo_loss(&o[i], a, b, 5, 3, &da, &db);
-				na = (value(&o[i], a + h, b) - value(&o[i], a - h, b)) / (2 * h);
-				nb = (value(&o[i], a, b + h) - value(&o[i], a, b - h)) / (2 * h);
-				far = fmax(far, fmax(fabs(na - da), fabs(nb - db)));
+				na = (value(&o[i], a + h, b) -
+				      value(&o[i], a - h, b)) /
+				     (2 * h);
+				nb = (value(&o[i], a, b + h) -
+				      value(&o[i], a, b - h)) /
+				     (2 * h);
+				far = fmax(far,
+					   fmax(fabs(na - da), fabs(nb - db)));
 			}
 		}
 		CHECK(far < 1e-7, "%s: derivatives: %.1e", name[i], far);
@@ -99,7 +105,8 @@ static void extremes(void)
 	CHECK(near(l, 2e4) && da == -1 && db == 1, "and one lost by far");
 	o.label_smoothing = 0.25;
 	l = ft_dpo_loss(&o, 1e4, -1e4, 5, 3, &da, &db);
-	CHECK(near(l, 5e3) && da == 0.25 && db == -0.25, "won by far, smoothed");
+	CHECK(near(l, 5e3) && da == 0.25 && db == -0.25,
+	      "won by far, smoothed");
 }
 
 static void combinations(void)
@@ -115,7 +122,8 @@ static void combinations(void)
 	CHECK(ft_dpo_check(&o, &t, &err) < 0 && err.code == FT_EXIT_USAGE &&
 		      strstr(err.msg, "--ref base"),
 	      "--ref base with --full: %s", err.msg);
-	o = (struct ft_dpo_opts){.beta = 0.1, .loss = FT_DPO_IPO, .label_smoothing = 0.1};
+	o = (struct ft_dpo_opts){
+		.beta = 0.1, .loss = FT_DPO_IPO, .label_smoothing = 0.1};
 	CHECK(ft_dpo_check(&o, &t, &err) < 0 && err.code == FT_EXIT_USAGE &&
 		      strstr(err.msg, "--label-smoothing"),
 	      "label smoothing of ipo: %s", err.msg);

@@ -46,9 +46,9 @@ static void make_rows(void)
 	static const struct {
 		size_t np, n[4], nb;
 	} t[] = {
-		{37, {41}, 1},		{0, {150}, 1},	    {64, {1, 33, 7, 16}, 4},
-		{1, {5, 9}, 2},		{90, {31, 2}, 2},   {16, {16, 16, 16}, 3},
-		{3, {70}, 1},		{0, {2}, 1},
+		{37, {41}, 1},  {0, {150}, 1},    {64, {1, 33, 7, 16}, 4},
+		{1, {5, 9}, 2}, {90, {31, 2}, 2}, {16, {16, 16, 16}, 3},
+		{3, {70}, 1},   {0, {2}, 1},
 	};
 
 	for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++) {
@@ -59,10 +59,12 @@ static void make_rows(void)
 		for (size_t j = 1; j <= t[i].nb; j++) {
 			const int64_t *cu = shared.cu_seqlens;
 			const int32_t *ids[2] = {shared.ids + cu[s],
-						 shared.ids + cu[s + (int64_t)j]};
+						 shared.ids +
+							 cu[s + (int64_t)j]};
 			size_t len[2] = {t[i].np, t[i].n[j - 1]};
 
-			ft_tokens_add(&repeated, (int64_t)repeated.nrow, 2, ids, len, NULL);
+			ft_tokens_add(&repeated, (int64_t)repeated.nrow, 2, ids,
+				      len, NULL);
 		}
 	}
 }
@@ -128,7 +130,8 @@ static double shared_far(const float *a, const float *b)
 
 	for (size_t i = 0; i < shared.nrow; i++) {
 		int64_t s0 = shared.cu_rows[i];
-		size_t np = (size_t)(shared.cu_seqlens[s0 + 1] - shared.cu_seqlens[s0]);
+		size_t np = (size_t)(shared.cu_seqlens[s0 + 1] -
+				     shared.cu_seqlens[s0]);
 
 		for (int64_t s = s0 + 1; s < shared.cu_rows[i + 1]; s++) {
 			size_t from = (size_t)shared.cu_seqlens[s];
@@ -284,7 +287,8 @@ static void threads(void)
 		eng_close(&e);
 	}
 	for (size_t i = 1; i < 3; i++)
-		CHECK(!memcmp(r[0].logp, r[i].logp, shared.ntok * sizeof(float)) &&
+		CHECK(!memcmp(r[0].logp, r[i].logp,
+			      shared.ntok * sizeof(float)) &&
 			      !memcmp(r[0].grad, r[i].grad, size),
 		      "%s: %d threads: the bytes of one", what(), n[i]);
 	for (size_t i = 0; i < 3; i++)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The engine against transformers, PEFT and torch: tests/data/golden, made by
- * tests/golden/gen_llama.py.  Log-probs, losses, every LoRA and full gradient,
- * 20 AdamW steps, greedy text; each instruction set of this machine.
+ * The engine against transformers, PEFT and TRL: tests/data/golden, made by
+ * tests/golden/gen_llama.py and gen_trl.py.  Log-probs, losses, every LoRA and
+ * full gradient, 20 AdamW steps, greedy text; each instruction set of this
+ * machine.
  *
  *	test_golden [CASE|all [ref64|scalar|avx2|avx512]]
  */
@@ -24,7 +25,9 @@ static void logps(struct eng *e, const struct gold *g, const char *name)
 
 	for (size_t i = 0; i < e->pass.n; i++) {
 		snprintf(at, sizeof(at), "token %d", (int)e->pass.at[i]);
-		worse(&w, logp_far((double)e->logp[i], (double)b[e->pass.at[i]]), at);
+		worse(&w,
+		      logp_far((double)e->logp[i], (double)b[e->pass.at[i]]),
+		      at);
 	}
 	CHECK(w.v <= tol, "%s %s: %s: worst %.1e (%s)", e->k->name, e->k->isa,
 	      name, w.v, w.name);
@@ -109,23 +112,25 @@ static void sft(struct eng *e, const struct gold *g, const char *what)
 	gradients(e, g, name);
 }
 
-/* ref: sums by branch, [pairs, 2]. */
+/* Loss and gradients of n pairs, rows[0..n) (NULL: the first).  ref: sums by
+   branch of all of the case's pairs, [pairs, 2]. */
 static double dpo(struct eng *e, const struct gold *g,
-		  const struct ft_dpo_opts *o, const float *ref)
+		  const struct ft_dpo_opts *o, const float *ref,
+		  const size_t *rows, size_t n)
 {
-	size_t n = g->pairs.nrow;
 	double sum[MAX_SEG], grad[MAX_SEG] = {0}, loss = 0;
 
 	eng_zero(e);
-	eng_rows(e, &g->pairs, NULL, n);
+	eng_rows(e, &g->pairs, rows, n);
 	eng_forward(e);
 	eng_sums(e, sum);
 	for (size_t i = 0; i < n; i++) {
 		const struct ftk_segment *s = &e->pass.seg[3 * i];
+		const float *r = ref + 2 * (rows ? rows[i] : i);
 
-		loss += ft_dpo_loss(o, sum[3 * i + 1] - (double)ref[2 * i],
-				    sum[3 * i + 2] - (double)ref[2 * i + 1],
-				    s[1].nq, s[2].nq, &grad[3 * i + 1],
+		loss += ft_dpo_loss(o, sum[3 * i + 1] - (double)r[0],
+				    sum[3 * i + 2] - (double)r[1], s[1].nq,
+				    s[2].nq, &grad[3 * i + 1],
 				    &grad[3 * i + 2]);
 	}
 	for (size_t i = 0; i < e->pass.n; i++)
@@ -141,7 +146,8 @@ static void dpo_lora(struct eng *e, const struct gold *g)
 		struct ft_dpo_opts o;
 	} t[] = {
 		{"sigmoid", {.beta = 0.1, .loss = FT_DPO_SIGMOID}},
-		{"cdpo", {.beta = 0.1, .loss = FT_DPO_SIGMOID, .label_smoothing = 0.2}},
+		{"cdpo",
+		 {.beta = 0.1, .loss = FT_DPO_SIGMOID, .label_smoothing = 0.2}},
 		{"hinge", {.beta = 0.1, .loss = FT_DPO_HINGE}},
 		{"ipo", {.beta = 0.1, .loss = FT_DPO_IPO}},
 	};
@@ -149,7 +155,8 @@ static void dpo_lora(struct eng *e, const struct gold *g)
 	double loss;
 
 	for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++) {
-		loss = dpo(e, g, &t[i].o, floats(g, "pair.base.sums"));
+		loss = dpo(e, g, &t[i].o, floats(g, "pair.base.sums"), NULL,
+			   g->pairs.nrow);
 		snprintf(name, sizeof(name), "dpo.%s.loss", t[i].name);
 		close_to(e, loss, (double)floats(g, name)[0], tol, name);
 		snprintf(name, sizeof(name), "dpo.%s.lora.grad", t[i].name);
@@ -164,28 +171,48 @@ static void dpo_full(struct eng *e, const struct gold *g)
 
 	if (!ft_st_find(&g->st, "dpo.sigmoid.full.grad"))
 		return;
-	loss = dpo(e, g, &o, floats(g, "pair.lora.sums"));
+	loss = dpo(e, g, &o, floats(g, "pair.lora.sums"), NULL, g->pairs.nrow);
 	close_to(e, loss, (double)floats(g, "dpo.sigmoid.full.loss")[0], tol,
 		 "dpo.sigmoid.full.loss");
 	gradients(e, g, "dpo.sigmoid.full.grad");
 }
 
-/* Twenty steps as the trainers take them; leaves other weights behind. */
-static void steps(struct eng *e, const struct gold *g, const char *what)
+/* --- steps as the trainers take them; each leaves other weights behind --- */
+
+/* Rows from, from + 1, ... of `of', wrapping; loss and gradients of them. */
+struct course {
+	const struct gold *g;
+	const size_t *of; /* [nof] */
+	size_t nof;
+	const struct ft_dpo_opts *dpo; /* NULL: SFT */
+	const float *ref;
+};
+
+static double one_step(struct eng *e, const struct course *c, size_t from,
+		       size_t n)
 {
+	size_t rows[16];
+
+	for (size_t i = 0; i < n; i++)
+		rows[i] = c->of[(from + i) % c->nof];
+	if (c->dpo)
+		return dpo(e, c->g, c->dpo, c->ref, rows, n);
+	eng_zero(e);
+	eng_rows(e, &c->g->rows, rows, n);
+	return eng_sft(e, 0);
+}
+
+static void walk(struct eng *e, const struct course *c, const float *loss,
+		 const float *norms, const char *name)
+{
+	const struct gold *g = c->g;
 	struct ft_train_opts o = FT_TRAIN_DEFAULTS;
-	size_t batch = (size_t)hyper(g, "batch"), rows[16];
+	size_t batch = (size_t)hyper(g, "batch");
 	double clip = hyper(g, "clip"), far = 0, nfar = 0;
 	int64_t total = (int64_t)hyper(g, "steps");
-	const float *loss, *norms;
 	struct ft_optimizer opt;
 	struct ft_err err = {0};
-	char name[64];
 
-	snprintf(name, sizeof(name), "steps.%s.norm", what);
-	norms = floats(g, name);
-	snprintf(name, sizeof(name), "steps.%s.loss", what);
-	loss = floats(g, name);
 	o.lr = hyper(g, e->full ? "lr_full" : "lr_lora");
 	o.decay = hyper(g, "decay");
 	o.warmup_steps = hyper(g, "warmup");
@@ -193,16 +220,12 @@ static void steps(struct eng *e, const struct gold *g, const char *what)
 	if (ft_optimizer_init(&opt, eng_block(e), &o, &err) < 0)
 		eng_die("optimizer", &err);
 	for (int64_t s = 0; s < total; s++) {
-		double got, norm;
+		double got = one_step(e, c, (size_t)s * batch, batch);
+		double norm = ft_optimizer_norm(&opt);
 
-		for (size_t i = 0; i < batch; i++)
-			rows[i] = ((size_t)s * batch + i) % g->rows.nrow;
-		ft_optimizer_zero(&opt);
-		eng_rows(e, &g->rows, rows, batch);
-		got = eng_sft(e, 0);
-		norm = ft_optimizer_norm(&opt);
 		far = fmax(far, logp_far(got, (double)loss[s]));
-		nfar = fmax(nfar, fabs(norm / (double)norms[s] - 1));
+		if (norms)
+			nfar = fmax(nfar, fabs(norm / (double)norms[s] - 1));
 		ft_optimizer_step(&opt, ft_learning_rate(&o, s, total),
 				  norm > clip ? clip / (norm + 1e-6) : 1);
 		ft_model_sync(e->m);
@@ -212,13 +235,91 @@ static void steps(struct eng *e, const struct gold *g, const char *what)
 	ft_optimizer_release(&opt);
 }
 
+static void steps(struct eng *e, const struct gold *g, const char *what)
+{
+	static const size_t all[] = {0, 1, 2, 3, 4, 5, 6, 7};
+	struct course c = {.g = g, .of = all, .nof = g->rows.nrow};
+	char name[2][64];
+
+	snprintf(name[0], sizeof(name[0]), "steps.%s.loss", what);
+	snprintf(name[1], sizeof(name[1]), "steps.%s.norm", what);
+	walk(e, &c, floats(g, name[0]), floats(g, name[1]), name[0]);
+}
+
+/* --- TRL's own trainers: tests/golden/gen_trl.py --- */
+
+static const char trl_file[] = GOLDEN "bias/trl.safetensors";
+
+static void trl_sft(const struct gold *g, const struct ft_st *st,
+		    const char *backend, const char *isa)
+{
+	const struct ft_tensor *r = ft_st_find(st, "rows");
+	size_t rows[8], n = 0;
+	struct course c = {.g = g, .of = rows};
+	struct eng e;
+
+	for (; n < r->numel && n < 8; n++)
+		rows[n] = (size_t)((const int32_t *)r->data)[n];
+	c.nof = n;
+	eng_backend(&e, backend, isa, 1);
+	eng_model(&e, g->model, NULL, true);
+	walk(&e, &c, ft_st_find(st, "sft.loss")->data, NULL,
+	     "TRL's SFTTrainer");
+	eng_close(&e);
+}
+
+/* The reference is the adapter as it stood at the start. */
+static void trl_dpo(const struct gold *g, const struct ft_st *st,
+		    const char *backend, const char *isa)
+{
+	static const char *const names[] = {"sigmoid", "hinge", "ipo"};
+	static const size_t all[] = {0, 1, 2, 3};
+	const float *want_loss;
+	double sum[MAX_SEG];
+	float ref[MAX_SEG];
+	char name[64];
+
+	for (int i = 0; i < 3; i++) {
+		struct ft_dpo_opts o = {.beta = 0.1, .loss = i};
+		struct course c = {
+			.g = g, .of = all, .nof = 4, .dpo = &o, .ref = ref};
+		struct eng e;
+
+		eng_backend(&e, backend, isa, 1);
+		eng_model(&e, g->model, g->adapter, false);
+		eng_rows(&e, &g->pairs, NULL, g->pairs.nrow);
+		eng_forward(&e);
+		eng_sums(&e, sum);
+		for (size_t p = 0; p < g->pairs.nrow; p++) {
+			ref[2 * p] = (float)sum[3 * p + 1];
+			ref[2 * p + 1] = (float)sum[3 * p + 2];
+		}
+		snprintf(name, sizeof(name), "dpo.%s.loss", names[i]);
+		want_loss = ft_st_find(st, name)->data;
+		snprintf(name, sizeof(name), "TRL's DPOTrainer, %s", names[i]);
+		walk(&e, &c, want_loss, NULL, name);
+		eng_close(&e);
+	}
+}
+
+static void trl(const struct gold *g, const char *backend, const char *isa)
+{
+	struct ft_err err = {0};
+	struct ft_st st;
+
+	if (ft_st_open(&st, trl_file, &err) < 0)
+		eng_die(trl_file, &err);
+	trl_sft(g, &st, backend, isa);
+	trl_dpo(g, &st, backend, isa);
+	ft_st_release(&st);
+}
+
 struct text {
 	int32_t ids[256];
 	size_t n;
 };
 
-static int take_text(void *self, const struct ft_gen_out *o,
-		     struct ft_err *err)
+static int take_text(void *self, const struct ft_gen_out *o, struct ft_err *err)
 {
 	struct text *t = self;
 
@@ -246,8 +347,7 @@ static void greedy(struct eng *e, const struct gold *g)
 	      "%s %s: greedy text of %zu tokens", e->k->name, e->k->isa, t.n);
 }
 
-static void one_case(const struct gold *g, const char *backend,
-		     const char *isa)
+static void one_case(const struct gold *g, const char *backend, const char *isa)
 {
 	struct eng e;
 
@@ -268,6 +368,8 @@ static void one_case(const struct gold *g, const char *backend,
 	dpo_full(&e, g);
 	steps(&e, g, "full");
 	eng_close(&e);
+	if (!strcmp(g->name, "bias"))
+		trl(g, backend, isa);
 }
 
 static void case_on_all(const char *name, const char *model, const char *only)
@@ -288,8 +390,8 @@ static void case_on_all(const char *name, const char *model, const char *only)
 int main(int argc, char **argv)
 {
 	static const char *const cases[] = {
-		"mha", "gqa_tied", "bias", "head_dim", "rope_linear",
-		"rope_llama3", "bf16", "odd", "stories260K",
+		"mha",         "gqa_tied", "bias", "head_dim",    "rope_linear",
+		"rope_llama3", "bf16",     "odd",  "stories260K",
 	};
 	const char *name = argc > 1 ? argv[1] : "all";
 	const char *only = argc > 2 ? argv[2] : NULL;

@@ -10,7 +10,8 @@
 #include "tests/lib/scratch.h"
 #include "tests/lib/test.h"
 
-static void course(int schedule, double warmup, const double *b, const char *name)
+static void course(int schedule, double warmup, const double *b,
+		   const char *name)
 {
 	struct ft_train_opts o = FT_TRAIN_DEFAULTS;
 	double far = 0;
@@ -26,9 +27,30 @@ static void course(int schedule, double warmup, const double *b, const char *nam
 
 static void schedules(void)
 {
-	static const double linear[] = {0, 0.33333333333333331, 0.66666666666666663, 1, 0.8571428571428571, 0.7142857142857143, 0.5714285714285714, 0.42857142857142855, 0.2857142857142857, 0.14285714285714285, 0};
-	static const double cold[] = {1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0};
-	static const double cosine[] = {0, 0.33333333333333331, 0.66666666666666663, 1, 0.95048443395120952, 0.8117449009293668, 0.61126046697815717, 0.38873953302184283, 0.18825509907063326, 0.049515566048790483, 0};
+	static const double linear[] = {0,
+					0.33333333333333331,
+					0.66666666666666663,
+					1,
+					0.8571428571428571,
+					0.7142857142857143,
+					0.5714285714285714,
+					0.42857142857142855,
+					0.2857142857142857,
+					0.14285714285714285,
+					0};
+	static const double cold[] = {1,   0.9, 0.8, 0.7, 0.6, 0.5,
+				      0.4, 0.3, 0.2, 0.1, 0};
+	static const double cosine[] = {0,
+					0.33333333333333331,
+					0.66666666666666663,
+					1,
+					0.95048443395120952,
+					0.8117449009293668,
+					0.61126046697815717,
+					0.38873953302184283,
+					0.18825509907063326,
+					0.049515566048790483,
+					0};
 	static const double constant[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 	static const double warm[] = {0, 0.25, 0.5, 0.75, 1, 1, 1, 1, 1, 1, 1};
 
@@ -65,20 +87,26 @@ static const float grads[STEPS][N] = {{0.5f, -1, 1e-3f, 0},
 				      {-0.5f, 0.125f, 1e-3f, 1e-9f}};
 static const double adamw[STEPS][N] = {
 	{0.98900000020000001, -1.9880000001, 2.9870000999989998, 0.4995},
-	{0.97868920404754622, -1.9909538984107744, 2.9876741120185595, 0.49900050000000001},
-	{0.97660268415586182, -1.9930325168452345, 2.9846603455877139, 0.49815264689897831}};
+	{0.97868920404754622, -1.9909538984107744, 2.9876741120185595,
+	 0.49900050000000001},
+	{0.97660268415586182, -1.9930325168452345, 2.9846603455877139,
+	 0.49815264689897831}};
 static const double adam[STEPS][N] = {
 	{0.99000000020000001, -1.9900000001, 2.990000099999, 0.5},
 	{0.98067820404774619, -1.9949418984108744, 2.9936611121185588, 0.5},
-	{0.97957037336010933, -1.9990114707437454, 2.9936350197997319, 0.49965114739897831}};
+	{0.97957037336010933, -1.9990114707437454, 2.9936350197997319,
+	 0.49965114739897831}};
 static const double momentum[STEPS][N] = {
 	{0.93999999999999995, -1.8799999999999999, 2.9699, 0.495},
-	{0.85159999999999991, -2.0531999999999999, 2.9133109999999998, 0.48554999999999998},
-	{0.81352399999999991, -2.2010480000000001, 2.8331477899999999, 0.47218949989999998}};
+	{0.85159999999999991, -2.0531999999999999, 2.9133109999999998,
+	 0.48554999999999998},
+	{0.81352399999999991, -2.2010480000000001, 2.8331477899999999,
+	 0.47218949989999998}};
 static const double sgd[STEPS][N] = {
 	{0.94999999999999996, -1.8999999999999999, 2.9998999999999998, 0.5},
 	{0.92499999999999993, -2.1999999999999997, 3.0000999999999998, 0.5},
-	{0.97499999999999998, -2.2124999999999999, 2.9999999999999996, 0.49999999989999999}};
+	{0.97499999999999998, -2.2124999999999999, 2.9999999999999996,
+	 0.49999999989999999}};
 
 /* A matrix, which decays, and a bias, which does not. */
 static void make_block(struct ft_block *b, struct ftk *k)
@@ -119,8 +147,8 @@ static double block_far_from(const struct ft_block *b, const double *w,
 	return far;
 }
 
-static void updates(struct ftk *k, struct ft_train_opts *o,
-		    const double *w, const double *bias, const char *name)
+static void updates(struct ftk *k, struct ft_train_opts *o, const double *w,
+		    const double *bias, const char *name)
 {
 	struct ft_optimizer opt;
 	struct ft_err err = {0};
@@ -239,7 +267,8 @@ int main(void)
 	warmups();
 	for (int i = 0; i < 2; i++) {
 		const char *why;
-		struct ftk *k = ftk_open(backend[i], &(struct ftk_threads){.nthreads = 1}, &why);
+		struct ftk *k = ftk_open(
+			backend[i], &(struct ftk_threads){.nthreads = 1}, &why);
 
 		optimizers(k);
 		norm_and_zero(k);

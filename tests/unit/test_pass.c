@@ -50,12 +50,13 @@ static void branches(void)
 	ft_pass_add(&p, &b, 1, false);
 	CHECK(p.t == 13 && p.nseg == 6 && p.n == 9 && p.maxpos == 6,
 	      "sizes add up");
-	CHECK(ints(p.pos + 4, pos, 9), "branches' positions go on from the prefix");
+	CHECK(ints(p.pos + 4, pos, 9),
+	      "branches' positions go on from the prefix");
 	s = p.seg + 2;
 	CHECK(s[0].q0 == 4 && s[0].nq == 3 && s[0].np == 0, "the prefix");
 	for (int i = 1, q0 = 7; i < 4; q0 += s[i].nq, i++)
-		same &= s[i].q0 == q0 && s[i].k0 == q0 &&
-			s[i].nk == s[i].nq && s[i].p0 == 4 && s[i].np == 3;
+		same &= s[i].q0 == q0 && s[i].k0 == q0 && s[i].nk == s[i].nq &&
+			s[i].p0 == 4 && s[i].np == 3;
 	CHECK(same, "branches see the prefix and themselves");
 	CHECK(ints(p.src + 3, src, 6) && ints(p.at + 3, at, 6) &&
 		      ints(p.of + 3, of, 6),
@@ -70,7 +71,8 @@ static void branches(void)
 		for (size_t j = 0; j < i; j++)
 			same &= p.key[i] != p.key[j];
 	}
-	CHECK(same && p.key[4] >> 32 == 9, "every token has a key of its own, from its row");
+	CHECK(same && p.key[4] >> 32 == 9,
+	      "every token has a key of its own, from its row");
 	ft_pass_clear(&p);
 	ft_pass_add(&p, &b, 1, false);
 	CHECK(p.key[0] >> 32 == 9 && (p.key[3] & 0xffffffff) == (1u << 24 | 3),
