@@ -2,7 +2,8 @@
 /*
  * The kernel interface: everything libcommon/nn may call.  A backend is one
  * struct ftk; each operation takes one struct of arguments, has a query for
- * the scratch memory it wants, and is queued in order.
+ * the scratch memory (ws, 64-byte aligned) that it wants, and is queued in
+ * order.  What a query says for larger sizes serves smaller ones.
  *
  * Types.  ACT is what activations are stored in (float here; bfloat16 by the
  * same interface), REAL what parameters under training, their gradients,
@@ -136,8 +137,9 @@ struct ftk_matmul_dw {
 /*
  * Dropout by counter: element i of a token is kept when its 16 random bits
  * are >= round(p * 65536), and scaled by 1/(1-p).  The bits are Philox4x32-10
- * of counter (i / 8, salt, token key low, high) under key, 8 elements a call,
- * low halves first.  p = 0: no dropout, the rest unused.
+ * of counter (i / 8, salt, token key low, high) under key, 8 elements a call:
+ * element i has word i % 8 / 2, its low half where i is even, its high half
+ * where i is odd.  p = 0: no dropout, the rest unused.
  */
 struct ftk_dropout {
 	float p;
@@ -326,10 +328,10 @@ struct ftk_sgd {
 /*
  * One token for each row of logits REAL [n, v]: temperature 0 takes the first
  * largest; else softmax(logits / temperature) cut to the top_k most probable
- * (0 = all), then to the smallest set of them with mass >= top_p (the token
- * that crosses it stays), drawn by inverse distribution in the order of
- * decreasing probability, ties by lower id, with u in [0, 1).  logp is of the
- * uncut distribution at temperature 1.
+ * (0 = all), then to the smallest set of them with top_p of their mass or more
+ * (the token that crosses it stays), drawn by inverse distribution in the
+ * order of decreasing probability, ties by lower id, with u in [0, 1).  logp
+ * is of the uncut distribution at temperature 1.
  */
 struct ftk_sample {
 	int32_t *id; /* [n] */
@@ -397,8 +399,9 @@ struct ftk_threads {
 /*
  * Open the backend called name: "cpu" (the best instruction set of this
  * machine, capped by FT_ISA=scalar|avx2|avx512), "ref64", "cuda" (from
- * libftk-cuda.so).  Returns NULL with *why pointing at a static string that
- * says why it cannot be had.
+ * libftk-cuda.so, beside the program or where the loader looks: its function
+ * struct ftk *ftk_cuda_open(const char **why)).  Returns NULL with *why
+ * pointing at a static string that says why it cannot be had.
  */
 struct ftk *ftk_open(const char *name, const struct ftk_threads *t,
 		     const char **why);

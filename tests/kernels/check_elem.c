@@ -269,6 +269,24 @@ static void xent_backward(struct ctx *c, const size_t *d)
 	c->k->xent_backward(c->k, &a);
 }
 
+/* Scratch for a larger batch serves a smaller one. */
+static void check_growth(const char *isa)
+{
+	struct backend b = open_backend("cpu", isa, 2);
+	float dw[1];
+	struct ftk_norm_backward a = {.dw = dw, .c = 5};
+	size_t most = 0, less = 0;
+
+	for (a.t = 1; a.t < 3000; a.t++) {
+		size_t n = b.k->norm_backward_ws(b.k, &a);
+
+		less += n < most;
+		most = n > most ? n : most;
+	}
+	CHECK(!less, "%s: norm_backward_ws never shrinks", b.k->isa);
+	close_backend(&b);
+}
+
 int main(void)
 {
 	static const size_t rows[][2] = {{1, 1}, {3, 37}, {70, 288}, {33, 515}};
@@ -318,5 +336,7 @@ int main(void)
 		check_case("xent with all", xent, DIMS(5, n, 1), 1e-6);
 		check_case("xent_backward", xent_backward, DIMS(5, n), 1e-6);
 	}
+	check_growth("scalar");
+	check_growth(NULL);
 	return test_done();
 }

@@ -134,6 +134,25 @@ static void check_rows(const char *isa)
 	close_backend(&b);
 }
 
+/* Scratch for a larger product serves a smaller one. */
+static void check_growth(const char *isa)
+{
+	struct backend b = open_backend("cpu", isa, 2);
+	struct ftk_matmul_dw a = {.n = 40, .k = 60};
+	float dw[1];
+	size_t most = 0, less = 0;
+
+	a.dw = dw;
+	for (a.m = 1; a.m < 3000; a.m++) {
+		size_t n = b.k->matmul_dw_ws(b.k, &a);
+
+		less += n < most;
+		most = n > most ? n : most;
+	}
+	CHECK(!less, "%s: matmul_dw_ws never shrinks", b.k->isa);
+	close_backend(&b);
+}
+
 /* --- weights ------------------------------------------------------------- */
 
 /* Numbers that each type holds exactly, and their float values. */
@@ -329,6 +348,7 @@ int main(void)
 		check_rows(isas[i]);
 		check_dropout(isas[i]);
 	}
+	check_growth(NULL);
 	check_types("cpu");
 	check_types("ref64");
 	return test_done();

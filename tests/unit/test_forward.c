@@ -19,14 +19,19 @@ static const char config[] =
 	"\"rms_norm_eps\":1e-5,\"attention_bias\":true,"
 	"\"tie_word_embeddings\":true}";
 
+static const char wide[] =
+	"{\"model_type\":\"llama\",\"vocab_size\":140000,\"hidden_size\":8,"
+	"\"intermediate_size\":8,\"num_hidden_layers\":1,"
+	"\"num_attention_heads\":2,\"tie_word_embeddings\":true}";
+
 static struct ft_tokens shared, repeated;
-static const char *isa;
+static const char *isa, *dir_name = "model";
 static bool full;
 
 static void open_eng(struct eng *e, int threads)
 {
 	eng_backend(e, "cpu", isa, threads);
-	eng_model(e, scratch_path("model"), NULL, full);
+	eng_model(e, scratch_path(dir_name), NULL, full);
 	if (!full)
 		eng_adapter(e, 8, 16, false);
 }
@@ -336,6 +341,70 @@ static void smaller(void)
 	ft_tokens_release(&b);
 }
 
+/* Entropies and hits of rows i.., n of them in a pass, from at on; returns how
+   many. */
+static size_t values(struct eng *e, const struct ft_tokens *b, size_t i,
+		     size_t n, float *entropy, uint8_t *hit)
+{
+	size_t rows[3] = {i, i + 1, i + 2};
+	struct ft_run run = eng_run(e);
+
+	eng_rows(e, b, rows, n);
+	ft_model_forward(e->m, &run, &e->pass);
+	ft_model_head(e->m, &e->pass, NULL, e->logp, entropy, hit);
+	return e->pass.n;
+}
+
+static void chunk_values(struct eng *e, const struct ft_tokens *b)
+{
+	float all[256], alone[256];
+	uint8_t hit[2][256] = {{0}};
+	size_t n = values(e, b, 0, 3, all, hit[0]), at = 0, most = 0;
+	double far = 0;
+
+	for (size_t i = 0; i < 3; i++)
+		at += values(e, b, i, 1, alone + at, hit[1] + at);
+	for (size_t i = 0; i < n; i++) {
+		far = fmax(far, logp_far((double)all[i], (double)alone[i]));
+		most += all[i] > 1 && all[i] < 11.85f; /* ln 140000 */
+	}
+	CHECK(at == n && far <= tol && most == n && !memcmp(hit[0], hit[1], n),
+	      "%s: entropies and hits in chunks: %.1e", what(), far);
+}
+
+/* A vocabulary so large that the head takes its rows 64 at a time: the second
+   row's four predictions from one place lie in two of its chunks. */
+static void chunks(void)
+{
+	struct ft_tokens b = {0};
+	struct result all, alone;
+	struct worst w;
+	struct eng e;
+	double far;
+
+	dir_name = "wide";
+	eng_row(&b, 140000, 5, (size_t[]){62}, 1);
+	eng_row(&b, 140000, 7, (size_t[]){4, 5, 6, 3}, 4);
+	eng_row(&b, 140000, 0, (size_t[]){50}, 1);
+	open_eng(&e, 2);
+	all = compute(&e, &b, 3);
+	CHECK(ft_model_chunk(e.m) == 64 && e.pass.n > 2 * 64,
+	      "%s: %zu rows of logits at a time for %zu", what(),
+	      ft_model_chunk(e.m), e.pass.n);
+	alone = compute(&e, &b, 1);
+	far = logps_far(all.logp, alone.logp, b.ntok);
+	w = block_far(eng_block(&e), all.grad, alone.grad);
+	CHECK(far <= tol && w.v <= tol,
+	      "%s: a head in chunks: log-probs %.1e, gradients %.1e (%s)",
+	      what(), far, w.v, w.name);
+	let_go(&all);
+	let_go(&alone);
+	chunk_values(&e, &b);
+	eng_close(&e);
+	ft_tokens_release(&b);
+	dir_name = "model";
+}
+
 static void all(void)
 {
 	struct eng e;
@@ -349,6 +418,7 @@ static void all(void)
 	eng_close(&e);
 	threads();
 	smaller();
+	chunks();
 }
 
 int main(void)
@@ -359,6 +429,8 @@ int main(void)
 	make_rows();
 	mkdir(scratch_path("model"), 0777);
 	eng_write(scratch_path("model"), config);
+	mkdir(scratch_path("wide"), 0777);
+	eng_write(scratch_path("wide"), wide);
 	for (size_t i = 0; i < 3; i++) {
 		isa = isas[i];
 		if (!eng_backend(&e, "cpu", isa, 1)) {
