@@ -197,8 +197,9 @@ flutter-dpo: $(OUTPUTS)/dpo_model/ft-manifest.json
 # --- evaluation --------------------------------------------------------------
 
 # Answers to the held-out prompts; rows keep the right one as `reference`.
-SETTINGS_answer := MAX_NEW_TOKENS=$(MAX_NEW_TOKENS)
-answer = ft-generate --temperature 0 --max-new-tokens $(MAX_NEW_TOKENS) $(COMPUTE)
+SETTINGS_answer := TEMPERATURE=$(TEMPERATURE) TOP_P=$(TOP_P) \
+	MAX_NEW_TOKENS=$(MAX_NEW_TOKENS) SEED=$(SEED)
+answer = ft-generate --temperature $(TEMPERATURE) --top-p $(TOP_P) --max-new-tokens $(MAX_NEW_TOKENS) $(COMPUTE)
 $(SAMPLES)/base.jsonl: $(SFT_DATA)/eval.jsonl $(MODEL_FILE) $(SETTINGS)/answer
 	$(call say,generate,held-out prompts: base)
 	@mkdir -p $(@D)
@@ -423,8 +424,8 @@ $(BASE_OUT)/heldout.bpb.json: $(BASE_OUT)/decay/ft-manifest.json
 $(FLUTTER_BASE)/ft-manifest.json: $(BASE_OUT)/decay/ft-manifest.json $(BASE_OUT)/heldout.bpb.json
 	$(call say,export,$(FLUTTER_BASE))
 	@ft-export -m $(BASE_OUT)/decay --to hf --dtype bfloat16 -o $(FLUTTER_BASE)
-	@for part in constant decay; do part=$$part ft-rows --map \
-		'{part: $$ENV.part, step, loss, eval_loss} | with_entries(select(.value))' \
-		$(BASE_OUT)/$$part/train.metrics.jsonl; done | ft-rows -o $(BASE_RECORDS)/curve.jsonl
+	@for part in constant decay; do ft-rows --map \
+		'{step, loss, eval_loss} | with_entries(select(.value))' \
+		$(BASE_OUT)/$$part/train.metrics.jsonl -o $(BASE_RECORDS)/curve-$$part.jsonl; done
 	@cp $(BASE_OUT)/heldout.bpb.json $(BASE_RECORDS)/heldout.json
 base: $(FLUTTER_BASE)/ft-manifest.json

@@ -13,7 +13,8 @@
  * within TIE of each other are a tie.
  *
  *	balanced .25	brackets pair outside strings and comments, strings and
- *			comments end
+ *			comments end; else half of the part before the first
+ *			fault, half where some are only left open
  *	parses   .15	part of the declarations, at top level and in classes,
  *			that begin and end as Dart's do
  *	asked    .20	part of the names (and quoted labels) of the instruction
@@ -66,8 +67,9 @@ struct token {
 struct code {
 	struct token *v; /* owned */
 	size_t n, cap;
-	int open;   /* brackets that were never closed */
-	bool wrong; /* a bracket, string or comment that does not fit */
+	int open;    /* brackets that were never closed */
+	bool wrong;  /* a bracket, string or comment that does not fit */
+	double read; /* part of the text before that, else 1 */
 };
 
 struct lexer {
@@ -215,6 +217,7 @@ static void lex(struct code *code, const char *s, size_t n)
 
 	lex_until(&l, -1);
 	code->open = l.depth;
+	code->read = code->wrong && n ? (double)(l.p - s) / (double)n : 1;
 }
 
 static bool is(const struct token *t, const char *s)
@@ -231,11 +234,14 @@ static bool is_any(const struct token *t, const char *const *words)
 	return false;
 }
 
-static bool has_word(const struct code *c, const char *s, size_t n)
+/* Does the word stand in the text, faults or not? */
+static bool has_word(const char *text, size_t size, const char *s, size_t n)
 {
-	for (size_t i = 0; i < c->n; i++) {
-		if (c->v[i].kind == WORD && c->v[i].n == n &&
-		    memcmp(c->v[i].s, s, n) == 0)
+	const char *end = text + size, *p = text;
+
+	for (; (p = memmem(p, (size_t)(end - p), s, n)); p++) {
+		if ((p == text || !is_word(p[-1])) &&
+		    (p + n == end || !is_word(p[n])))
 			return true;
 	}
 	return false;
@@ -481,9 +487,8 @@ static bool declares(const struct decls *d, const char *s, size_t n)
 	return false;
 }
 
-static void look_for_names(struct span in, const struct code *c,
-			   const struct decls *d, const char *text, size_t n,
-			   struct asked *a)
+static void look_for_names(struct span in, const struct decls *d,
+			   const char *text, size_t n, struct asked *a)
 {
 	for (size_t i = 0, k; i < in.n; i = k) {
 		const char *s = in.s + i;
@@ -504,7 +509,7 @@ static void look_for_names(struct span in, const struct code *c,
 			if (!is_name(in, s, k - i))
 				continue;
 			a->n++;
-			a->found += has_word(c, s, k - i);
+			a->found += has_word(text, n, s, k - i);
 			a->ndecl += declares(d, s, k - i);
 		}
 	}
@@ -654,22 +659,22 @@ static double reward(struct span prompt, struct span text, bool cut,
 		scan_decls(&c, 0, c.n, 0, &d);
 	if (!d.real || !d.good)
 		goto out;
-	look_for_names(in, &c, &d, text.s, text.n, &a);
+	look_for_names(in, &d, text.s, text.n, &a);
 	last = &c.v[c.n - 1];
 
-	g[BALANCED] = !c.wrong && c.open == 0;
+	g[BALANCED] = c.wrong || c.open ? .5 * c.read : 1;
 	g[PARSES] = (double)d.good / d.n;
 	g[ASKED] = a.n ? (double)a.found / a.n : 1;
-	if (asks_for_test(in) &&
-	    (has_word(&c, "test", 4) || has_word(&c, "testWidgets", 11) ||
-	     has_word(&c, "blocTest", 8)))
+	if (asks_for_test(in) && (has_word(text.s, text.n, "test", 4) ||
+				  has_word(text.s, text.n, "testWidgets", 11) ||
+				  has_word(text.s, text.n, "blocTest", 8)))
 		g[DECLARED] = 1;
 	else
 		g[DECLARED] = a.ndecl > 0 || !a.n;
 	g[CURRENT] = 1 - .5 * deprecated_names(&c);
 	if (g[CURRENT] < 0)
 		g[CURRENT] = 0;
-	g[END] = g[BALANCED] > 0 && !cut && !d.misplaced &&
+	g[END] = !c.wrong && !c.open && !cut && !d.misplaced &&
 		 (is(last, "}") || is(last, ";")) && last->depth == 0 &&
 		 named_files(text.s, text.n) <= 1;
 	g[FRESH] = freshness(&c);

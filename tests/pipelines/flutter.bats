@@ -117,7 +117,7 @@ setup_file() {
 		BASE_VOCAB=400 BASE_CONFIG=flutter/toy.json BASE_MAX_STEPS=2 BASE_BATCH=1 \
 		FLUTTER_BASE="$T/model" BASE_RECORDS="$T" base >"$T/log" 2>&1 || fail_with "$(cat "$T/log")"
 	[ -s "$T/model/ft-manifest.json" ]
-	[ -s "$T/curve.jsonl" ]
+	[ -s "$T/curve-decay.jsonl" ]
 	[ -s "$T/heldout.json" ]
 }
 
@@ -172,9 +172,9 @@ class CounterTile extends StatelessWidget {
 @test "judge: each grade finds its fault" {
 	judge_setup
 	right=$code
-	code=${right/children: \[/children: (} && [ "$(reward balanced)" = 0 ]
-	code=${right/\'Add one\'/\'Add one} && [ "$(reward balanced)" = 0 ]
-	code="$right /* open" && [ "$(reward balanced)" = 0 ]
+	code=${right/children: \[/children: (} && [ "$(reward balanced | cut -c 1-3)" != 1 ] && [ "$(reward end)" = 0 ]
+	code=${right/\'Add one\'/\'Add one} && [ "$(reward balanced | cut -c 1-3)" != 1 ] && [ "$(reward end)" = 0 ]
+	code="$right /* open" && [ "$(reward balanced | cut -c 1-3)" != 1 ] && [ "$(reward end)" = 0 ]
 	code="$right return 3;" && [ "$(reward parses)" != 1 ]
 	code=${right//onAdd/onMore} && [ "$(reward asked)" != 1 ]
 	code=${right//Add one/Add} && [ "$(reward asked)" != 1 ]
