@@ -376,11 +376,12 @@ BASE_BATCH         ?= 8
 BASE_EVAL_STEPS    ?= 200
 BASE_SAVE_STEPS    ?= 100
 BASE_MAX_STEPS     ?= -1
+BASE_DECAY_STEPS   ?= $(BASE_MAX_STEPS)
 BASE_CONFIG        ?= $(FL)/base/config.json
 # Where curve and figures go, beside the model.
 BASE_RECORDS       ?= $(FL)/base
 SETTINGS_base := EPOCHS=$(BASE_EPOCHS)+$(BASE_DECAY_EPOCHS) RATE=$(BASE_LEARNING_RATE) \
-	BATCH=$(BASE_BATCH) STEPS=$(BASE_MAX_STEPS) VOCAB=$(BASE_VOCAB)
+	BATCH=$(BASE_BATCH) STEPS=$(BASE_MAX_STEPS)+$(BASE_DECAY_STEPS) VOCAB=$(BASE_VOCAB)
 $(eval $(call settings,$(BASE_OUT),base))
 
 $(BASE_OUT)/train.jsonl $(BASE_OUT)/heldout.jsonl: $(BASE_OUT)/%.jsonl: $(CORPUS) $(FL)/base/corpus.jq | tools
@@ -401,20 +402,20 @@ $(BASE_OUT)/train.ft $(BASE_OUT)/heldout.ft: %.ft: %.jsonl $(BASE_OUT)/init/ft-m
 base_sft = ft-sft --full --per-device-train-batch-size $(BASE_BATCH) \
 	--adam-beta2 0.95 --weight-decay 0.1 --logging-steps 10 \
 	--eval-file $(BASE_OUT)/heldout.ft --eval-steps $(BASE_EVAL_STEPS) \
-	--save-steps $(BASE_SAVE_STEPS) --save-total-limit 3 --max-steps $(BASE_MAX_STEPS) \
+	--save-steps $(BASE_SAVE_STEPS) --save-total-limit 3 \
 	--threads $(THREADS) --seed $(SEED)
 $(BASE_OUT)/constant/ft-manifest.json: $(BASE_OUT)/train.ft $(BASE_OUT)/heldout.ft
 	$(call say,sft,$(BASE_EPOCHS) epochs at $(BASE_LEARNING_RATE))
 	@./resume $(BASE_OUT)/settings/constant.key $< $(BASE_OUT)/settings/base -- \
 		$(LAUNCH) $(base_sft) -m $(BASE_OUT)/init --num-train-epochs $(BASE_EPOCHS) \
 		--learning-rate $(BASE_LEARNING_RATE) --lr-scheduler-type constant_with_warmup \
-		--warmup-steps 100 -o $(@D) $<
+		--warmup-steps 100 --max-steps $(BASE_MAX_STEPS) -o $(@D) $<
 $(BASE_OUT)/decay/ft-manifest.json: $(BASE_OUT)/constant/ft-manifest.json
 	$(call say,sft,$(BASE_DECAY_EPOCHS) epochs to rate 0)
 	@./resume $(BASE_OUT)/settings/decay.key $< $(BASE_OUT)/settings/base -- \
 		$(LAUNCH) $(base_sft) -m $(BASE_OUT)/constant --num-train-epochs $(BASE_DECAY_EPOCHS) \
 		--learning-rate $(BASE_LEARNING_RATE) --lr-scheduler-type linear \
-		--warmup-steps 100 -o $(@D) $(BASE_OUT)/train.ft
+		--warmup-steps 100 --max-steps $(BASE_DECAY_STEPS) -o $(@D) $(BASE_OUT)/train.ft
 $(BASE_OUT)/heldout.bpb.json: $(BASE_OUT)/decay/ft-manifest.json
 	@ft-logprob -m $(<D) --threads $(THREADS) $(BASE_OUT)/heldout.ft | \
 		ft-eval --metric bpb --summary $@ -o $@.rows && rm $@.rows
