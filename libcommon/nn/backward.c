@@ -76,21 +76,6 @@ static void norm_backward(struct ft_model *m, enum ft_slot s, size_t layer,
 					  .ws = m->ws});
 }
 
-static void rope_back(struct ft_model *m, void *x, size_t heads)
-{
-	size_t d = m->cfg.head_dim;
-
-	m->k->rope(m->k, &(struct ftk_rope){.x = x,
-					    .pos = m->pos,
-					    .table = m->table,
-					    .t = m->t,
-					    .heads = heads,
-					    .d = d,
-					    .rot = d,
-					    .ld = heads * d,
-					    .inverse = 1});
-}
-
 static void mlp_backward(struct ft_model *m, const struct ft_run *run,
 			 size_t layer)
 {
@@ -137,8 +122,8 @@ static void attn_backward(struct ft_model *m, const struct ft_run *run,
 						  .d = c->head_dim,
 						  .scale = ft_attn_scale(c),
 						  .ws = m->ws});
-	rope_back(m, m->dq, c->heads);
-	rope_back(m, m->dk, c->kv_heads);
+	ft_model_rope(m, m->dq, c->heads, 1);
+	ft_model_rope(m, m->dk, c->kv_heads, 1);
 	linear_backward(m, run, FT_Q, layer, l->n1, m->dq, dn, 0);
 	linear_backward(m, run, FT_K, layer, l->n1, m->dk, dn, 1);
 	linear_backward(m, run, FT_V, layer, l->n1, m->dv, dn, 1);

@@ -50,7 +50,7 @@ static void norm(struct ft_model *m, enum ft_slot s, size_t layer, void *x,
 					    .kind = c->arch->norm});
 }
 
-static void rope(struct ft_model *m, void *x, size_t heads)
+void ft_model_rope(struct ft_model *m, void *x, size_t heads, int inverse)
 {
 	size_t d = m->cfg.head_dim;
 
@@ -61,7 +61,8 @@ static void rope(struct ft_model *m, void *x, size_t heads)
 					    .heads = heads,
 					    .d = d,
 					    .rot = d,
-					    .ld = heads * d});
+					    .ld = heads * d,
+					    .inverse = inverse});
 }
 
 /* Keys and values of the pass, in place or in the cache. */
@@ -112,8 +113,8 @@ static void layer_forward(struct ft_model *m, const struct ft_run *run,
 	linear(m, run, FT_Q, layer, l->n1, l->q);
 	linear(m, run, FT_K, layer, l->n1, l->k);
 	linear(m, run, FT_V, layer, l->n1, l->v);
-	rope(m, l->q, c->heads);
-	rope(m, l->k, c->kv_heads);
+	ft_model_rope(m, l->q, c->heads, 0);
+	ft_model_rope(m, l->k, c->kv_heads, 0);
 	attention(m, run, layer, nseg);
 	linear(m, run, FT_O, layer, l->o, m->tmp);
 	norm(m, FT_MLP_NORM, layer, l->xa, m->tmp, l->xm, l->n2, l->stat2);

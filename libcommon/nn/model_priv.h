@@ -97,4 +97,7 @@ static inline struct ftk_dropout ft_drop(const struct ft_model *m,
 		.salt = (uint32_t)(layer * FT_NSLOT + (size_t)s)};
 }
 
+/* Turn x ACT [t, heads, head_dim] by each token's position, or back. */
+void ft_model_rope(struct ft_model *m, void *x, size_t heads, int inverse);
+
 #endif

@@ -17,19 +17,9 @@
 #include "libcommon/io/json.h"
 #include "libcommon/io/manifest.h"
 #include "libcommon/io/output.h"
+#include "libcommon/io/shards.h"
 
-enum { MAX_FILES = 32, COPY_MAX = 1 << 29 };
-
-/* Files of a directory under way, for its manifest. */
-struct files {
-	const char *name[MAX_FILES];
-	int n;
-};
-
-static void add_file(struct files *f, const char *name)
-{
-	f->name[f->n++] = name;
-}
+enum { COPY_MAX = 1 << 29 };
 
 static void join(struct ft_str *s, const char *dir, const char *name)
 {
@@ -210,7 +200,7 @@ static void identity(const struct ft_trainer *t, struct ft_str *s)
 /* trainer_state.json with TRL's fields; the few that are ours stand in
    rng_state.json, since a stranger's reader refuses extra ones. */
 static int write_state(const struct ft_trainer *t, const char *dir,
-		       struct files *f, struct ft_err *err)
+		       struct ft_files *f, struct ft_err *err)
 {
 	struct ft_str s = {0}, path = {0};
 	double per = (double)ft_data_steps_per_epoch(&t->data);
@@ -231,7 +221,7 @@ static int write_state(const struct ft_trainer *t, const char *dir,
 		(long long)t->o->save_steps, (long long)t->o->batch);
 	join(&path, dir, "trainer_state.json");
 	rc = ft_write_file(path.s, s.s, s.n, err);
-	add_file(f, "trainer_state.json");
+	ft_files_add(f, "trainer_state.json");
 	if (!rc) {
 		ft_str_clear(&s);
 		ft_str_addf(
@@ -250,59 +240,24 @@ static int write_state(const struct ft_trainer *t, const char *dir,
 		ft_str_adds(&s, "]}\n");
 		join(&path, dir, "rng_state.json");
 		rc = ft_write_file(path.s, s.s, s.n, err);
-		add_file(f, "rng_state.json");
+		ft_files_add(f, "rng_state.json");
 	}
 	ft_str_release(&s);
 	ft_str_release(&path);
 	return rc;
 }
 
-/* A file of the start model as it is, if it is there. */
-static int copy_file(const char *from, const char *to, const char *name,
-		     struct files *f, struct ft_err *err)
-{
-	struct ft_str a = {0}, b = {0};
-	char *text;
-	size_t n;
-	int rc = 0;
-
-	join(&a, from, name);
-	join(&b, to, name);
-	if (access(a.s, F_OK) == 0) {
-		text = ft_read_file(a.s, COPY_MAX, &n, err);
-		rc = text ? ft_write_file(b.s, text, n, err) : -1;
-		free(text);
-		add_file(f, name);
-	}
-	ft_str_release(&a);
-	ft_str_release(&b);
-	return rc;
-}
-
 static int copy_tokenizer(const struct ft_trainer *t, const char *dir,
-			  struct files *f, struct ft_err *err)
+			  struct ft_files *f, struct ft_err *err)
 {
-	static const char *const names[] = {
-		"tokenizer.json",
-		"tokenizer_config.json",
-		"special_tokens_map.json",
-		"added_tokens.json",
-		"vocab.json",
-		"merges.txt",
-		"tokenizer.model",
-		"chat_template.jinja",
-	};
+	const char *from = t->l.dir;
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (copy_file(t->l.dir, dir, names[i], f, err) < 0)
-			return -1;
-	}
-	return 0;
+	return ft_files_tokenizer(f, dir, &from, 1, err);
 }
 
 /* config.json of the start model, saying that weights are float32 now. */
 static int write_config(const struct ft_trainer *t, const char *dir,
-			struct files *f, struct ft_err *err)
+			struct ft_files *f, struct ft_err *err)
 {
 	static const char type[] = "\"float32\"";
 	const struct ft_edit edits[] = {
@@ -322,10 +277,13 @@ static int write_config(const struct ft_trainer *t, const char *dir,
 		ft_row_edit(&row, edits, 2, &out);
 		join(&path, dir, "config.json");
 		rc = ft_write_file(path.s, out.s, out.n, err);
-		add_file(f, "config.json");
+		ft_files_add(f, "config.json");
 	}
 	if (!rc)
-		rc = copy_file(t->l.dir, dir, "generation_config.json", f, err);
+		rc = ft_files_copy(f, dir, t->l.dir, "generation_config.json",
+				   err) < 0
+			     ? -1
+			     : 0;
 	ft_arena_release(&a);
 	ft_str_release(&path);
 	ft_str_release(&out);
@@ -334,7 +292,7 @@ static int write_config(const struct ft_trainer *t, const char *dir,
 }
 
 static int write_weights(const struct ft_trainer *t, const char *dir,
-			 struct files *f, struct ft_err *err)
+			 struct ft_files *f, struct ft_err *err)
 {
 	struct ft_str path = {0};
 	char *base;
@@ -343,22 +301,22 @@ static int write_weights(const struct ft_trainer *t, const char *dir,
 	if (t->o->full) {
 		join(&path, dir, "model.safetensors");
 		rc = ft_block_save(t->block, t->block->p, path.s, FT_F32, err);
-		add_file(f, "model.safetensors");
+		ft_files_add(f, "model.safetensors");
 		ft_str_release(&path);
 		return rc < 0 ? -1 : write_config(t, dir, f, err);
 	}
 	base = realpath(t->l.dir, NULL);
 	rc = ft_adapter_save(&t->l.adapter, ft_model_config(t->l.model), dir,
 			     base ? base : t->l.dir, err);
-	add_file(f, "adapter_config.json");
-	add_file(f, "adapter_model.safetensors");
+	ft_files_add(f, "adapter_config.json");
+	ft_files_add(f, "adapter_model.safetensors");
 	free(base);
 	return rc;
 }
 
 /* A method's own state: DPO's frozen reference adapter. */
 static int write_reference(const struct ft_trainer *t, const char *dir,
-			   struct files *f, struct ft_err *err)
+			   struct ft_files *f, struct ft_err *err)
 {
 	struct ft_str path = {0};
 	int rc = 0;
@@ -367,7 +325,7 @@ static int write_reference(const struct ft_trainer *t, const char *dir,
 		join(&path, dir, "reference.safetensors");
 		rc = ft_block_save(&t->reference->b, t->reference->b.p, path.s,
 				   FT_F32, err);
-		add_file(f, "reference.safetensors");
+		ft_files_add(f, "reference.safetensors");
 	}
 	ft_str_release(&path);
 	return rc;
@@ -377,7 +335,7 @@ static int write_all(const struct ft_trainer *t, const char *dir,
 		     struct ft_err *err)
 {
 	struct ft_str path = {0}, extra = {0};
-	struct files f = {0};
+	struct ft_files f = {0};
 	int rc = -1;
 
 	join(&path, dir, "optimizer.safetensors");
@@ -388,15 +346,17 @@ static int write_all(const struct ft_trainer *t, const char *dir,
 	if (t->optim.m) {
 		if (ft_optimizer_save(&t->optim, path.s, err) < 0)
 			goto out;
-		add_file(&f, "optimizer.safetensors");
+		ft_files_add(&f, "optimizer.safetensors");
 	}
 	if (write_state(t, dir, &f, err) < 0)
 		goto out;
 	identity(t, &extra);
-	rc = ft_manifest_write(dir, f.name, f.n, extra.s, err);
+	rc = ft_manifest_write(dir, (const char *const *)f.v, (int)f.n, extra.s,
+			       err);
 	if (!rc)
 		rc = ft_sync_dir(dir, err);
 out:
+	ft_files_release(&f);
 	ft_str_release(&path);
 	ft_str_release(&extra);
 	return rc;
@@ -475,7 +435,7 @@ static void provenance(const struct ft_trainer *t, struct ft_str *s)
 int ft_checkpoint_finish(struct ft_trainer *t, struct ft_err *err)
 {
 	struct ft_str extra = {0};
-	struct files f = {0};
+	struct ft_files f = {0};
 	int rc = -1;
 
 	/* a run killed while it dropped one may have left it half there */
@@ -484,8 +444,10 @@ int ft_checkpoint_finish(struct ft_trainer *t, struct ft_err *err)
 	    write_state(t, t->o->out, &f, err) < 0)
 		goto out;
 	provenance(t, &extra);
-	rc = ft_manifest_write(t->o->out, f.name, f.n, extra.s, err);
+	rc = ft_manifest_write(t->o->out, (const char *const *)f.v, (int)f.n,
+			       extra.s, err);
 out:
+	ft_files_release(&f);
 	ft_str_release(&extra);
 	return rc;
 }
