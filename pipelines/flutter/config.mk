@@ -22,6 +22,7 @@ WEIGHT_DECAY  ?= 0
 # Preferences.
 DPO_EPOCHS        ?= 1
 DPO_LEARNING_RATE ?= 5e-6
+DPO_WARMUP_RATIO  ?= $(WARMUP_RATIO)
 DPO_BATCH         ?= 4
 DPO_ACCUMULATION  ?= 4
 BETA              ?= 0.1

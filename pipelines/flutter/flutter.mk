@@ -96,17 +96,20 @@ $(STREAMS): %.ft: %.jsonl $(MODEL_FILE) $(SETTINGS)/stream
 	$(call say,tokens,$(patsubst $(FLUTTER_OUT)/processed_data/%,%,$*))
 	@$(tokenize) $< -o $@
 
-# Spoilt code: so many pairs of each training row and of each held-out row.
+# Spoilt code: so many pairs of each row, one more of an API or a rebuild gone
+# stale where the row has any, as such code reads well, and one of wrong length.
 SETTINGS_pairs := PAIRS_PER_ROW=$(PAIRS_PER_ROW) \
 	EVAL_PAIRS_PER_ROW=$(EVAL_PAIRS_PER_ROW) SEED=$(SEED)
-$(DPO_DATA)/spoilt_train.jsonl: $(SFT_DATA)/train.jsonl $(SETTINGS)/pairs
-	$(call say,pairs,spoilt code of training rows)
+pairs_each_train := $(PAIRS_PER_ROW)
+pairs_each_eval := $(EVAL_PAIRS_PER_ROW)
+$(PARTS:%=$(DPO_DATA)/spoilt_%.jsonl): $(DPO_DATA)/spoilt_%.jsonl: $(SFT_DATA)/%.jsonl $(FL)/spoil.jq $(SETTINGS)/pairs
+	$(call say,pairs,spoilt code: $*)
 	@mkdir -p $(@D)
-	@ft-pairgen -q --num-pairs-per-row $(PAIRS_PER_ROW) --seed $(SEED) $< -o $@
-$(DPO_DATA)/spoilt_eval.jsonl: $(SFT_DATA)/eval.jsonl $(SETTINGS)/pairs
-	$(call say,pairs,spoilt code of held-out rows)
-	@mkdir -p $(@D)
-	@ft-pairgen -q --num-pairs-per-row $(EVAL_PAIRS_PER_ROW) --seed $(SEED) $< -o $@
+	@ft-pairgen -q --num-pairs-per-row $(pairs_each_$*) --seed $(SEED) $< -o $@.any
+	@ft-pairgen -q --kind-of-pair deprecated-api,stale-state --seed $(SEED) $< -o $@.stale
+	@ft-rows --map "$$(cat $(FL)/spoil.jq)" $< -o $@.length
+	@cat $@.any $@.stale $@.length | awk '!seen[$$0]++' | ft-rows -o $@
+	@rm $@.any $@.stale $@.length
 
 flutter-data: $(PARTS:%=$(SFT_DATA)/%.ft) $(PARTS:%=$(SFT_DATA)/control_%.ft) \
 	$(PARTS:%=$(CHAT_DATA)/%.jsonl) \
@@ -116,13 +119,13 @@ flutter-data: $(PARTS:%=$(SFT_DATA)/%.ft) $(PARTS:%=$(SFT_DATA)/control_%.ft) \
 
 lora = --lora-r $(LORA_R) --lora-alpha $(LORA_ALPHA) --lora-dropout $(LORA_DROPOUT) \
 	--lora-target-modules $(LORA_TARGET_MODULES)
-schedule = --warmup-ratio $(WARMUP_RATIO) --lr-scheduler-type $(LR_SCHEDULER_TYPE) \
+schedule = --lr-scheduler-type $(LR_SCHEDULER_TYPE) \
 	--weight-decay $(WEIGHT_DECAY)
 saving = --logging-steps $(LOGGING_STEPS) --eval-steps $(EVAL_STEPS) \
 	--save-steps $(SAVE_STEPS) --save-total-limit $(SAVE_TOTAL_LIMIT)
-sft = --max-steps $(MAX_STEPS) --num-train-epochs $(EPOCHS) --learning-rate $(LEARNING_RATE) \
+sft = --warmup-ratio $(WARMUP_RATIO) --max-steps $(MAX_STEPS) --num-train-epochs $(EPOCHS) --learning-rate $(LEARNING_RATE) \
 	--per-device-train-batch-size $(BATCH) --gradient-accumulation-steps $(ACCUMULATION)
-dpo = --max-steps $(DPO_MAX_STEPS) --num-train-epochs $(DPO_EPOCHS) --learning-rate $(DPO_LEARNING_RATE) \
+dpo = --warmup-ratio $(DPO_WARMUP_RATIO) --max-steps $(DPO_MAX_STEPS) --num-train-epochs $(DPO_EPOCHS) --learning-rate $(DPO_LEARNING_RATE) \
 	--per-device-train-batch-size $(DPO_BATCH) \
 	--gradient-accumulation-steps $(DPO_ACCUMULATION) \
 	--beta $(BETA) --loss-type $(LOSS_TYPE) --label-smoothing $(LABEL_SMOOTHING)
@@ -369,10 +372,10 @@ flutter-checkdata: $(VENV)/ok
 # falls to nothing from the best checkpoint on; both parts resume.
 BASE_OUT           ?= $(ROOT)/out/base
 BASE_VOCAB         ?= 4096
-BASE_EPOCHS        ?= 4
+BASE_EPOCHS        ?= 2
 BASE_DECAY_EPOCHS  ?= 1
 BASE_LEARNING_RATE ?= 2e-3
-BASE_BATCH         ?= 8
+BASE_BATCH         ?= 4
 BASE_EVAL_STEPS    ?= 200
 BASE_SAVE_STEPS    ?= 100
 BASE_MAX_STEPS     ?= -1

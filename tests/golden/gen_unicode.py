@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: MIT
 """Make libcommon/text/unicode_tables.c: python3 gen_unicode.py [OUT]
 
-Needs unicodedata2==16.0.0 (general categories of Unicode 16.0) and
-regex==2024.11.6 (the Alphabetic property of Unicode 16.0).  Those versions
-are part of the result: the tokenizers package's regular expressions are of
-Unicode 16.0, and ids depend on the classes.
+Needs unicodedata2==16.0.0 (general categories of Unicode 16.0) and regex (the
+Alphabetic property, of what Unicode 16.0 had assigned).  The version is part of
+the result: the tokenizers package's regular expressions are of Unicode 16.0,
+and ids depend on the classes.
 """
 import sys
 
@@ -28,7 +28,7 @@ def classes(cp):
     c = chr(cp)
     g = ucd.category(c)
     return (L * (g[0] == "L") | N * (g[0] == "N") | S * (cp in SPACE)
-            | W * bool(WORD.match(c))
+            | W * bool(g != "Cn" and WORD.match(c))
             | NUM * (g[0] == "N" or cp in NUMERIC_17))
 
 
