@@ -97,9 +97,9 @@ static bool is_word(const struct ft_added_token *k, const char *s, size_t n,
 	       !(z < n && class_at(s, z) & FT_UC_W);
 }
 
-static size_t space_before(const char *s, size_t a)
+static size_t space_before(const char *s, size_t from, size_t a)
 {
-	while (a) {
+	while (a > from) {
 		size_t i = char_before(s, a);
 
 		if (!(class_at(s, i) & FT_UC_S))
@@ -142,12 +142,14 @@ bool ft_added_next(const struct ft_added *v, const struct ft_trie *t,
 		if ((no_special && k->special) || !is_word(k, s, n, a, z))
 			continue;
 		if (k->lstrip)
-			a = space_before(s, a);
-		if (k->lstrip && a < done)
-			a = done;
-		*f = (struct ft_found){a, z, at, k};
+			a = a < done ? done : space_before(s, done, a);
+		/* White space is gone through once, so that a run of tokens
+		   that are white space takes linear time. */
+		if (k->rstrip && z >= f->space)
+			f->space = space_after(s, n, z);
 		if (k->rstrip)
-			f->z = space_after(s, n, z);
+			z = f->space;
+		*f = (struct ft_found){a, z, at, f->space, k};
 		if (f->a < f->z)
 			return true;
 	}

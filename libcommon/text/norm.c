@@ -49,6 +49,8 @@ void ft_textbuf_copy(struct ft_textbuf *b, const struct ft_text *t, size_t a,
 void ft_textbuf_put(struct ft_textbuf *b, const struct ft_bytes *s,
 		    uint32_t from, uint32_t to)
 {
+	if (!s->n)
+		return;
 	room(b, s->n);
 	memcpy(b->s + b->n, s->s, s->n);
 	for (size_t i = 0; i < s->n; i++) {

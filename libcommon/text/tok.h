@@ -185,13 +185,14 @@ const char *ft_scan_gpt2(const char *p, const char *end);
 struct ft_found {
 	size_t a, z;  /* of the token and the white space that it eats */
 	size_t after; /* where to look for the next one */
+	size_t space; /* end of the white space that was looked at last */
 	const struct ft_added_token *tok;
 };
 /* Index in out of a pattern; -1 if another token has the same. */
 int ft_trie_add(struct ft_trie *t, const struct ft_bytes *s, int32_t token);
 /*
- * The next token of s at or after *at; done is where text begins that no
- * token has used yet.  False when there is none.
+ * The next token of s at or after at; done is where text begins that no token
+ * has used yet; f is that of the last call, or zero.  False when there is none.
  */
 bool ft_added_next(const struct ft_added *v, const struct ft_trie *t,
 		   const char *s, size_t n, size_t at, size_t done,

@@ -235,6 +235,9 @@ field() {
 	echo '{"prompt_ids":[1,2],"completion_ids":[10]}' >"$T/in"
 	run --separate-stderr -3 ft-tokenize -q -m "$T/m" -o "$T/s2" "$T/in"
 	says "$T/in:1: field 'completion_ids' has an id that is not in [0, 10)"
+	echo '{"prompt":"x","chosen_ids":[1],"rejected_ids":[2]}' >"$T/in"
+	run --separate-stderr -3 ft-tokenize -q -m "$T/m" --kind pair -o "$T/s2" "$T/in"
+	says "$T/in:1: no field 'prompt_ids'"
 	run --separate-stderr -3 ft-tokenize -q -m "$T/m" -o "$T/s2" "$T/text"
 	says "no tokenizer.json"
 }

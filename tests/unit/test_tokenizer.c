@@ -13,6 +13,8 @@
 #include "libcommon/base/rng.h"
 #include "libcommon/io/input.h"
 #include "libcommon/io/rows.h"
+#include "libcommon/text/bpe.h"
+#include "libcommon/text/unicode.h"
 #include "tests/lib/test.h"
 
 static const char *const own[] = {"small", "spm", "metaspace"};
@@ -186,6 +188,14 @@ static void conformance(const char *tok, const char *set)
 	"\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1," \
 	"\"ab\":2},\"merges\":[\"a b\"]}"
 
+#define LEVEL                                                 \
+	"{\"type\":\"ByteLevel\",\"add_prefix_space\":false," \
+	"\"trim_offsets\":false}"
+#define TOKEN                                      \
+	"\"content\":\"x\",\"single_word\":false," \
+	"\"lstrip\":false,\"rstrip\":false,"       \
+	"\"normalized\":false,\"special\":true"
+
 static void refused(const char *json, const char *why)
 {
 	struct ft_tok *t;
@@ -226,16 +236,111 @@ static void refusals(void)
 	refused("{\"model\":{\"vocab\":{\"a\":-1},\"merges\":[]}}",
 		"out of range");
 	refused("{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":"
-		"[{\"type\":\"ByteLevel\"},{\"type\":\"Digits\"}]}," MODEL "}",
+		"[" LEVEL ",{\"type\":\"Digits\"}]}," MODEL "}",
 		"'Digits' after ByteLevel");
 	refused("{\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":"
 		"\"x\"},\"content\":\"\"}," MODEL "}",
 		"regular expression is not supported");
 	refused("{\"post_processor\":{\"type\":\"TemplateProcessing\","
-		"\"single\":[],\"special_tokens\":{}}," MODEL "}",
+		"\"single\":[],\"pair\":[],\"special_tokens\":{}}," MODEL "}",
 		"without '$A'");
 	refused("[]", "not a tokenizer");
 	refused("{\"model\":", "invalid JSON");
+}
+
+/* Files that the package does not read either. */
+static void damaged(void)
+{
+	refused("{\"version\":\"2.0\"," MODEL "}",
+		"version '2.0' is not supported");
+	refused("{\"version\":1," MODEL "}", "version is not a string");
+	refused("{\"padding\":5," MODEL "}", "padding is not an object");
+	refused("{\"added_tokens\":null," MODEL "}", "is not an array");
+	refused("{\"added_tokens\":[{\"id\":3,\"content\":\"x\","
+		"\"special\":true}]," MODEL "}",
+		"added_tokens: no 'single_word'");
+	refused("{\"added_tokens\":[{" TOKEN "}]," MODEL "}",
+		"id of 'x' is out of range");
+	refused("{\"added_tokens\":[{\"id\":4294967296," TOKEN "}]," MODEL "}",
+		"id of 'x' is out of range");
+	refused("{\"pre_tokenizer\":{\"type\":\"ByteLevel\","
+		"\"add_prefix_space\":false}," MODEL "}",
+		"pre_tokenizer: no 'trim_offsets'");
+	refused("{\"pre_tokenizer\":{\"type\":\"Digits\"}," MODEL "}",
+		"no 'individual_digits'");
+	refused("{\"decoder\":{\"type\":\"ByteLevel\"}," MODEL "}",
+		"decoder: no 'add_prefix_space'");
+	refused("{\"decoder\":{\"type\":\"Sequence\",\"decoders\":[null]}," MODEL
+		"}",
+		"decoder has no type");
+	refused("{\"post_processor\":{\"type\":\"TemplateProcessing\","
+		"\"single\":[{\"Sequence\":{\"id\":\"A\"}}],\"pair\":[],"
+		"\"special_tokens\":{}}," MODEL "}",
+		"a piece of the template has no id");
+	refused("{\"post_processor\":{\"type\":\"RobertaProcessing\","
+		"\"sep\":[\"a\",1],\"cls\":\"a\",\"trim_offsets\":true,"
+		"\"add_prefix_space\":true}," MODEL "}",
+		"'cls' or 'sep' is not a token and its id");
+	refused("{\"model\":{\"type\":null,\"vocab\":{},\"merges\":[]}}",
+		"model '?' is not supported");
+	refused("{\"model\":{\"vocab\":{},\"merges\":[],\"x\":1}}",
+		"model 'x' is not supported");
+	refused("{\"model\":{\"vocab\":{\"a\":0,\"aa\":1},"
+		"\"merges\":[\"a a\",[\"a\",\"a\"]]}}",
+		"partly strings, partly arrays");
+	refused("{\"model\":{\"unk_token\":\"?\",\"vocab\":{\"a\":0},"
+		"\"merges\":[]}}",
+		"unk_token '?' is not in the vocabulary");
+}
+
+static void encodes_as(const char *json, const char *text, unsigned flags,
+		       const int32_t *id, size_t n, const char *name)
+{
+	struct ft_ids v = {0};
+	struct ft_tok *t;
+	struct ft_err err;
+
+	if (ft_tok_from_json(&t, json, strlen(json), &err)) {
+		CHECK(false, "%s: %s", name, err.msg);
+		return;
+	}
+	CHECK(!ft_tok_encode(t, text, strlen(text), flags, &v, &err) &&
+		      v.n == n && !memcmp(v.id, id, n * sizeof(*id)),
+	      "%s", name);
+	ft_ids_release(&v);
+	ft_tok_free(t);
+}
+
+/* What real files have, and what expects no fixture of its own. */
+static void small_files(void)
+{
+	static const int32_t roberta[] = {0, 2, 1}, letter[] = {'b'},
+			     same[] = {2};
+	struct ft_str s = {0};
+
+	encodes_as("{\"post_processor\":{\"type\":\"RobertaProcessing\","
+		   "\"sep\":[\"b\",1],\"cls\":[\"a\",0],\"trim_offsets\":"
+		   "true,\"add_prefix_space\":true}," MODEL "}",
+		   "ab", FT_TOK_SPECIALS, roberta, 3,
+		   "RobertaProcessing puts cls before, sep behind");
+	encodes_as(
+		"{\"normalizer\":{\"type\":\"Prepend\",\"prepend\":\"\"}," MODEL
+		"}",
+		"ab", 0, same, 1, "Prepend of nothing");
+	ft_str_adds(&s, "{\"pre_tokenizer\":" LEVEL
+			",\"model\":{\"unk_token\":\"none\",\"vocab\":{");
+	for (unsigned i = 0; i < 256; i++) {
+		char u[5] = {0};
+
+		ft_utf8_put(u, ft_byte_letter((unsigned char)i));
+		ft_str_addc(&s, i ? ',' : ' ');
+		ft_str_add_json(&s, u, strlen(u));
+		ft_str_addf(&s, ":%u", i);
+	}
+	ft_str_adds(&s, "},\"merges\":[]}}");
+	encodes_as(s.s, "b", 0, letter, 1,
+		   "an unknown token that is not there, and not wanted");
+	ft_str_release(&s);
 }
 
 static void last_rank(void)
@@ -422,7 +527,8 @@ static void edges(void)
 	      "no such directory: %s", err.msg);
 }
 
-/* A megabyte that is one piece, and one of words never seen before. */
+/* A megabyte that is one piece, one of words never seen before, and one of
+   added tokens that eat white space and are it. */
 static void long_pieces(const char *name)
 {
 	enum { N = 1000000 };
@@ -435,9 +541,11 @@ static void long_pieces(const char *name)
 
 	snprintf(dir, sizeof(dir), "tests/data/tok/%s", name);
 	t = must_load(dir);
-	for (int kind = 0; kind < 2; kind++) {
+	for (int kind = 0; kind < 3; kind++) {
 		for (size_t i = 0; i < N; i++)
-			s[i] = kind ? (char)('a' + i * i % 23) : 'a';
+			s[i] = kind == 2 ? '\t'
+			       : kind    ? (char)('a' + i * i % 23)
+					 : 'a';
 		ft_ids_clear(&v);
 		clock_gettime(CLOCK_MONOTONIC, &a);
 		CHECK(!ft_tok_encode(t, s, N, 0, &v, &err) &&
@@ -446,7 +554,7 @@ static void long_pieces(const char *name)
 		clock_gettime(CLOCK_MONOTONIC, &b);
 		took = (double)(b.tv_sec - a.tv_sec) +
 		       1e-9 * (double)(b.tv_nsec - a.tv_nsec);
-		CHECK(took < 20, "%s: in %.2f s", name, took);
+		CHECK(took < 20, "%s, %d: in %.2f s", name, kind, took);
 	}
 	free(s);
 	ft_ids_release(&v);
@@ -506,6 +614,8 @@ int main(void)
 		long_pieces(own[i]);
 	}
 	refusals();
+	damaged();
+	small_files();
 	last_rank();
 	unknown_characters();
 	plain_merging();

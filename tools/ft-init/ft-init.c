@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "libcommon/base/die.h"
 #include "libcommon/base/mem.h"
@@ -320,12 +321,14 @@ static void write_weights(const struct cmdline *cmd, const struct ft_config *c,
 
 /* --- the whole ------------------------------------------------------------ */
 
+/* Of what can be read twice. */
 static void digest(struct ft_str *s, const char *path)
 {
 	struct ft_err err;
+	struct stat st;
 	char hex[65];
 
-	if (!strcmp(path, "-"))
+	if (!strcmp(path, "-") || (!stat(path, &st) && !S_ISREG(st.st_mode)))
 		return;
 	check(ft_file_sha256(path, hex, &err), &err);
 	ft_str_addf(s, "%s\"%s\"", s->s[s->n - 1] == '[' ? "" : ",", hex);

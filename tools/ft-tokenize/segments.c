@@ -145,7 +145,9 @@ static int read_ids(const struct rules *r, const struct ft_row *row,
 	const struct ft_json *v = ft_json_get(row->obj, key);
 
 	ft_ids_clear(out);
-	if (!v || v->type != FT_JSON_ARRAY)
+	if (!v || v->type == FT_JSON_NULL)
+		return ft_row_err(err, row, "no field '%s'", key);
+	if (v->type != FT_JSON_ARRAY)
 		return ft_row_err(err, row, "field '%s' is not an array", key);
 	for (const struct ft_json *c = v->child; c; c = c->next) {
 		if (!c->is_int || c->i < 0 || c->i >= r->vocab_size)
