@@ -29,6 +29,9 @@ setup() {
 	run -2 ft-board --html "$T/p" -o "$T/q" "$T/sft"
 	run -2 --separate-stderr ft-board --html "$T/p" --table x "$T/sft"
 	says "TITLE=FILE"
+	# before a run is opened
+	run -2 --separate-stderr ft-board --html "$T/p" --samples x "$T/none"
+	says "--samples wants TITLE=FILE"
 	[ ! -e "$T/p" ]
 }
 
@@ -43,6 +46,37 @@ setup() {
 	printf '{"step":1,}\n' >"$T/bad"
 	run -3 --separate-stderr ft-board "$T/bad"
 	says "bad:1: "
+	printf '{"step":1}\n{"step":1e300,"loss":1}\n' >"$T/bad"
+	run -3 --separate-stderr ft-board "$T/bad"
+	says "bad:2: field 'step' is out of range"
+}
+
+@test "values that differ by rounding alone, or beyond all numbers, have axes" {
+	local v
+	for v in "1 1.0000000000000002 1" "1e17 100000000000000016 1e17" \
+		"-1.7e308 1.7e308 0" "5e-324 0 1e-323" "-1 -1.0000000000000002 -1"; do
+		# shellcheck disable=SC2086
+		printf '{"step":%s,"loss":%s}\n' 1 ${v%% *} 2 "$(cut -d' ' -f2 <<<"$v")" 3 ${v##* } >"$T/m"
+		timeout 20 ft-board --html "$T/page" "$T/m"
+		[ "$(stat -c %s "$T/page")" -lt 20000 ]
+		run ! grep -E '"[^"]*\b-?(nan|inf)\b' "$T/page"
+		timeout 20 ft-board "$T/m" >"$T/o"
+	done
+}
+
+@test "names of others do not reach the terminal as control characters" {
+	printf '{"step":1,"a\\u001b[31m\\u009b2J":1}\n{"step":2,"a\\u001b[31m\\u009b2J":2}\n' >"$T/m"
+	run -0 ft-board $'x\eb'="$T/m"
+	[[ $output == *"a?[31m?2J"* ]]
+	[[ $output == *"x?b"* ]]
+	[[ $output != *$'\e'* && $output != *$'\xc2\x9b'* ]]
+	ft-board --html "$T/page" --title $'a\xff<' "$T/m"
+	grep -q '<title>a�&lt;</title>' "$T/page"
+}
+
+@test "an evaluation metric by its name" {
+	run -0 ft-board --metrics eval_loss "$T/sft"
+	[[ $output == *┤* ]]
 }
 
 @test "a record in the making is left alone" {
@@ -136,7 +170,15 @@ setup() {
 	EOF
 }
 
+@test "page: a table of many columns keeps them all" {
+	jq -nc '[range(40) | {("c\(.)"): .}] | add' >"$T/wide"
+	ft-board --html - --table "W=$T/wide" | grep -q 'c39</th>'
+}
+
 @test "page: bad parts are status 3" {
+	printf '{"a":1}\n{"a":}\n' >"$T/bad"
+	run -3 --separate-stderr ft-board --html "$T/page" --table "a=$T/bad"
+	says "bad:2: "
 	echo '[1]' >"$T/bad"
 	run -3 --separate-stderr ft-board --html "$T/page" --table "a=$T/bad"
 	says "objects"

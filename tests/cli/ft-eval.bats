@@ -65,7 +65,7 @@ value() {
 	[ "$(wc -l <"$T/out")" -eq 4 ]
 	[ "$(value exact)" = 0.5 ]
 	run -0 ft-eval -q --metric exact "$T/rows" -o "$T/out" --by app --gate 'close/app=x>=1' --gate 'exact.n>=4' --gate 'exact.high<1' --gate 'exact.low>0'
-	run -1 ft-eval -q --metric exact "$T/rows" -o "$T/out" --gate 'close/app=x>=1'
+	run -1 ft-eval -q --metric exact "$T/rows" -o "$T/out" --by app --gate 'close/app=nobody>=1'
 	for g in exact 'other>=1' 'exact>=' 'exact>=1x' '>=1' 'exact/app>=1'; do
 		run --separate-stderr -2 ft-eval --metric exact --gate "$g" "$T/rows"
 		says "gate '$g'"
@@ -192,6 +192,33 @@ EOF
 	says "--reference-rows"
 	run --separate-stderr -2 ft-eval --metric exact --summary -
 	says "cannot both go"
+	run --separate-stderr -2 ft-eval --metric exact --by app --by app "$T/none"
+	says "'app' twice"
+	run --separate-stderr -2 ft-eval --metric exact --by app --gate 'close/lang=c>=1' "$T/none"
+	says "not one of --by"
+	run --separate-stderr -2 ft-eval --metric winrate --against - --judge cat <"$T/rows"
+	says "standard input"
+	run --separate-stderr -2 ft-eval --metric preference --reference-rows - - <"$T/pairs"
+	says "standard input"
+}
+
+@test "a summary that cannot be written is known before the judge is asked" {
+	run --separate-stderr -4 ft-eval -q --metric winrate "$T/rows" --against "$T/rows" --judge "touch $T/asked; jq -c '{id,sample,winner:\"tie\"}'" --summary "$T/no/s"
+	says "cannot create"
+	[ ! -e "$T/asked" ]
+}
+
+@test "token accuracy has an interval where all rows agree" {
+	printf '{"hits":2,"tokens":2}\n{"hits":5,"tokens":5}\n' >"$T/lp"
+	ft-eval -q --metric accuracy "$T/lp" --summary "$T/s" -o "$T/o"
+	[ "$(value accuracy)" = 1 ]
+	[ "$(value accuracy interval)" = wilson ]
+	[[ $(value accuracy low) == 0.342* ]]
+	head -n 1 "$T/lp" | ft-eval -q --metric accuracy --summary "$T/s" -o "$T/o"
+	[[ $(value accuracy low) == 0.206* ]]
+	sed -i 's/"hits":5/"hits":3/' "$T/lp"
+	ft-eval -q --metric accuracy "$T/lp" --summary "$T/s" -o "$T/o"
+	[ "$(value accuracy interval)" = bootstrap ]
 }
 
 @test "the same seed gives the same bytes" {

@@ -151,6 +151,24 @@ gen() {
 	[ "$(field sample - <<<"$output")" = 0 ]
 }
 
+@test "a slow writer: rows come as a batch is full, and are the same bytes" {
+	mkfifo "$T/in"
+	gen -n 2 --batch-size 4 "$P" >"$T/want"
+	gen -n 2 --batch-size 4 <"$T/in" >"$T/o" &
+	exec 7>"$T/in"
+	head -n 4 "$P" >&7
+	local i
+	for ((i = 0; i < 200; i++)); do
+		[ "$(wc -l <"$T/o")" -lt 2 ] || break
+		sleep 0.1
+	done
+	[ "$(wc -l <"$T/o")" -ge 2 ]
+	tail -n +5 "$P" >&7
+	exec 7>&-
+	wait $!
+	cmp "$T/want" "$T/o"
+}
+
 # --- sampling ---------------------------------------------------------------------
 
 @test "greedy: the same text for any batch and any number of threads" {

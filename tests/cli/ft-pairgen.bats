@@ -33,6 +33,11 @@ EOF
 	[ "$(grep -c '"id":"a"' <<<"$output")" -eq 5 ]
 	[ "$(grep -c '"id":1}' <<<"$output")" -eq 5 ]
 	[[ $stderr == *"1 rows without a pair left out" ]]
+	# the last bracket or the one before it: the same text
+	run --separate-stderr -0 ft-pairgen --num-pairs-per-row 9 <<<'{"id":null,"prompt":"p","completion":"f(g(x))"}'
+	[ "$(jq -r .rejected <<<"$output")" = "$(jq -r .rejected <<<"$output" | awk '!seen[$0]++')" ]
+	[ "${#lines[@]}" -eq 2 ]
+	[[ ${lines[1]} == '{"id":0,"prompt"'* ]]
 }
 
 @test "the seed decides, not the other rows" {
@@ -66,6 +71,9 @@ EOF
 	[[ $stderr == *"1 samples whose 'reward' is null left out" ]]
 	run --separate-stderr -0 ft-pairgen --rejected-from "$T/samples" --num-pairs-per-row 9 "$T/r"
 	[ "${#lines[@]}" -eq 3 ]
+	cat "$T/samples" "$T/samples" >"$T/twice"
+	run --separate-stderr -0 ft-pairgen --rejected-from "$T/twice" --num-pairs-per-row 9 "$T/r"
+	[ "${#lines[@]}" -eq 3 ]
 	sed -i 's/,"reward":1}/}/' "$T/samples"
 	run --separate-stderr -3 ft-pairgen --rejected-from "$T/samples" --max-reward 0 "$T/r"
 	says "$T/samples:2: field 'reward' missing"
@@ -84,6 +92,16 @@ EOF
 	[[ $stderr == *"5 rows, 1 pairs (scored 1); 1 prompts without a pair" ]]
 	run --separate-stderr -0 ft-pairgen --kind-of-pair scored --score-field score --min-gap 2.5 "$T/s"
 	[ -z "$output" ]
+	# without ids, all pairs of a prompt are known by its first row
+	for i in 3 1 4 2; do
+		echo "{\"prompt\":\"p\",\"completion\":\"$i\",\"reward\":$i}"
+	done >"$T/s"
+	run --separate-stderr -0 ft-pairgen --kind-of-pair scored --num-pairs-per-row 5 "$T/s"
+	[ "$(jq -c '[.chosen,.rejected,.id]' <<<"$output")" = '["4","1",0]
+["3","2",0]' ]
+	sed -i 's/"completion":"2"/"completion":"1"/; s/"completion":"3"/"completion":"4"/' "$T/s"
+	run --separate-stderr -0 ft-pairgen --kind-of-pair scored --num-pairs-per-row 5 "$T/s"
+	[ "${#lines[@]}" -eq 1 ]
 }
 
 @test "a generated row's reference is the good answer when asked for" {
@@ -99,6 +117,14 @@ EOF
 	run --separate-stderr -2 ft-pairgen --kind-of-pair bad-kind
 	says "'bad-kind'"
 	run --separate-stderr -2 ft-pairgen --kind-of-pair stale-state,stale-state
+	run --separate-stderr -2 ft-pairgen --max-reward 0 "$T/none"
+	says "--rejected-from"
+	run --separate-stderr -2 ft-pairgen --min-gap 1 "$T/none"
+	says "scored"
+	run --separate-stderr -2 ft-pairgen --score-field x "$T/none"
+	run --separate-stderr -2 ft-pairgen --kind-of-pair scored --chosen-field x "$T/none"
+	run --separate-stderr -2 ft-pairgen --rejected-from - <"$T/rows"
+	says "standard input"
 }
 
 @test "a row without its fields is an error that names the line" {

@@ -24,6 +24,14 @@ setup() {
 	run -2 --separate-stderr ft-rows --map '{' "$T/rows"
 	says "jq program"
 	run -2 ft-rows --limit -1 "$T/rows"
+	# before a file is opened
+	run -2 --separate-stderr ft-rows --join a="$T/none" --join nothing "$T/rows"
+	says "'nothing'"
+	run -2 --separate-stderr ft-rows --join a="$T/none" --join a="$T/none" "$T/rows"
+	says "'a' twice"
+	run -2 --separate-stderr ft-rows --join a=- <"$T/rows"
+	says "standard input"
+	run -2 ft-rows --join a=- --join b=- "$T/rows"
 }
 
 @test "torn input is status 3, nothing on stdin is no rows" {
@@ -98,6 +106,8 @@ setup() {
 	run -0 ft-rows --raw s --limit 1 "$T/rows"
 	[ "$output" = "éé" ]
 	run -3 --separate-stderr ft-rows --raw s <<<'{"n":2}'
+	says "'s' is missing"
+	run -3 --separate-stderr ft-rows --raw s <<<'{"s":null}'
 	says "'s' is missing"
 	run -3 --separate-stderr ft-rows --raw n "$T/rows"
 	says "not a string"

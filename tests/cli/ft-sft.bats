@@ -394,6 +394,31 @@ sft() {
 	[ ! -e "$T/c" ]
 }
 
+@test "numbers in a checkpoint that cannot be are refused" {
+	sft "$T/a" --max-steps 4 --save-steps 2
+	local v old sum
+	for v in -5 5 1.5 9007199254740993 null; do
+		rm -rf "$T/b"
+		cp -r "$T/a" "$T/b"
+		rewind "$T/b" 2
+		cd "$T/b/checkpoint-2"
+		old=$(sha256sum rng_state.json)
+		sed -i "s/\"step\":2/\"step\":$v/" rng_state.json
+		sum=$(sha256sum rng_state.json)
+		sed -i "s/${old%% *}/${sum%% *}/; /\"rng_state.json\"/,/size/ s/\"size\": [0-9]*/\"size\": $(stat -c %s rng_state.json)/" ft-manifest.json
+		run --separate-stderr -3 sft "$T/b" --max-steps 4 --save-steps 2 --resume-from-checkpoint "$T/b/checkpoint-2"
+		says "'step' is missing or out of range"
+	done
+}
+
+@test "a path that is not UTF-8 makes no file that cannot be read" {
+	cp -r "$M" "$T/m"$'\xe9'
+	M=$T/m$'\xe9' sft "$T/o" --max-steps 1 --save-steps 0
+	run --separate-stderr -4 ft-sft -q -m "$T/o" -o "$T/p" --max-steps 1 "$S"
+	says "give --base"
+	ft-sft -q -m "$T/o" --base "$M" -o "$T/q" --max-steps 1 --save-steps 0 "$S"
+}
+
 # --- results ------------------------------------------------------------------
 
 @test "the same bytes for any number of threads" {

@@ -32,6 +32,8 @@ flip() {
 	run -2 --separate-stderr ft-show --rows x "$P"
 	says "--rows wants"
 	run -2 ft-show --rows 1:2x "$P"
+	run -2 --separate-stderr ft-show --rows 1:1 "$T/none"
+	says "--rows"
 	run -2 ft-show --rows 99999999999999999999 "$P"
 	run -2 ft-show --diff "$P"
 	run -2 ft-show --diff "$P" "$P" "$P"
@@ -148,6 +150,15 @@ flip() {
 	[[ $output == *"3 tensors"* ]]
 }
 
+@test "integers have their signs" {
+	local h='{"a":{"dtype":"I16","shape":[2],"data_offsets":[0,4]}}      '
+	# shellcheck disable=SC2059
+	{ printf "\\x$(printf %x ${#h})\0\0\0\0\0\0\0%s" "$h"; printf '\xfd\xff\x07\0'; } >"$T/i"
+	[ "$(ft-show -js "$T/i" | jq -c '.tensors[0]|[.min,.max,.mean]')" = '[-3,7,2]' ]
+	sed 's/"I16"/"U16"/' "$T/i" >"$T/u"
+	[ "$(ft-show -js "$T/u" | jq -c '.tensors[0]|[.min,.max]')" = '[7,65533]' ]
+}
+
 @test "rows of JSON" {
 	run -0 ft-show "$T/rows"
 	[[ $output == *"rows         3"* ]]
@@ -215,10 +226,23 @@ flip() {
 	printf '%s\n' '{"n":1,"completion":"b","prompt":"a"}' >"$T/r1"
 	head -n 1 "$T/rows" >"$T/r2"
 	run -0 ft-show --diff "$T/r1" "$T/r2"
+	# one value, spelled in two ways
+	echo '{"a":{"x":1.0,"y":["\u0041",null]},"b":2}' >"$T/r1"
+	echo '{"b":2e0,"a":{"y":["A",null],"x":1}}' >"$T/r2"
+	run -0 ft-show --diff "$T/r1" "$T/r2"
+	echo '{"b":2e0,"a":{"y":["A",0],"x":1}}' >"$T/r2"
+	run -1 ft-show --diff "$T/r1" "$T/r2"
+	echo '{"a":9007199254740993}' >"$T/r1"
+	echo '{"a":9007199254740992}' >"$T/r2"
+	run -1 ft-show --diff "$T/r1" "$T/r2"
 	run -1 ft-show --diff "$P" "$ST"
 }
 
 @test "control characters of others do not reach the terminal" {
+	printf '[{"a":"x\xc2\x9b2J\x7f"}]' >"$T/c1.json"
+	run -0 ft-show "$T/c1.json"
+	[[ $output == *'"x\u009b2J\u007f"'* ]]
+	ft-show "$T/c1.json" | jq -e '.[0].a == "x\u009b2J\u007f"'
 	printf '{"a\\u001b[31m":1}\n{"b":2}\n' >"$T/esc"
 	run -0 ft-show "$T/esc"
 	[[ $output == *'a\x1b[31m'* ]]

@@ -2,12 +2,15 @@
 /* Which metrics of which runs share a chart, and over what range. */
 #include "tools/ft-board/board.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "libcommon/base/mem.h"
+
+static const double LARGEST = 1e300;
 
 /* In this order; others follow as they come. */
 static const char *const telling[] = {
@@ -94,8 +97,9 @@ static void set_range(struct chart *c)
 			y[k++] = s->v[p].value;
 	}
 	qsort(y, n, sizeof(*y), by_value);
-	c->y0 = y[0];
-	c->y1 = y[n - 1];
+	/* so that a difference is a number, too */
+	c->y0 = fmin(fmax(y[0], -LARGEST), LARGEST);
+	c->y1 = fmin(fmax(y[n - 1], -LARGEST), LARGEST);
 	if (n >= 50) {
 		double high = y[n * 98 / 100], low = y[n * 2 / 100];
 
@@ -104,8 +108,9 @@ static void set_range(struct chart *c)
 	}
 	free(y);
 	room = (c->y1 - c->y0) * 0.05;
-	if (room <= 0)
-		room = c->y1 != 0 ? fabs(c->y1) * 0.1 : 1;
+	/* rounding alone is flat: ticks would have no numbers of their own */
+	if (room <= fabs(c->y1) * 1e-9 || room < DBL_MIN)
+		room = fabs(c->y1) >= DBL_MIN ? fabs(c->y1) * 0.1 : 1;
 	/* zero is a fair floor when it is near */
 	if (c->y0 >= 0 && c->y0 - room < (c->y1 - c->y0) * 0.15)
 		c->y0 = 0;
@@ -184,7 +189,9 @@ void make_charts(const struct runs *runs, const char *names, struct charts *out)
 		for (size_t i = 0; i < runs->v[r].n; i++) {
 			const char *name = base_name(runs->v[r].v[i].name);
 
-			if (names ? listed(names, name) : !is_dull(name))
+			if (names ? listed(names, name) ||
+					    listed(names, runs->v[r].v[i].name)
+				  : !is_dull(name))
 				add_both(runs, name, out);
 		}
 	}

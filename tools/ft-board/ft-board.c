@@ -2,6 +2,7 @@
 /* ft-board - show training runs, on a terminal or as a page. */
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -70,6 +71,17 @@ static void show_page(const struct cmdline *cmd, const struct runs *runs,
 	ft_str_release(&s);
 }
 
+static void check_parts(const char *option, const struct ft_opt_list *l)
+{
+	for (int i = 0; i < l->n; i++) {
+		const char *eq = strchr(l->v[i], '=');
+
+		if (!eq || eq == l->v[i] || !eq[1])
+			ft_die(FT_EXIT_USAGE, "%s wants TITLE=FILE, not '%s'",
+			       option, l->v[i]);
+	}
+}
+
 static void check_usage(const struct cmdline *cmd, int nruns)
 {
 	bool parts = cmd->tables.n || cmd->samples.n || cmd->texts.n;
@@ -82,6 +94,11 @@ static void check_usage(const struct cmdline *cmd, int nruns)
 	if (!nruns && !parts)
 		ft_die(FT_EXIT_USAGE,
 		       "no run: give a metrics file or a trainer's output directory");
+	check_parts("--table", &cmd->tables);
+	check_parts("--samples", &cmd->samples);
+	check_parts("--text", &cmd->texts);
+	if (cmd->width && cmd->width < 40)
+		ft_die(FT_EXIT_USAGE, "--width is 40 at least");
 }
 
 int main(int argc, char **argv)
@@ -120,8 +137,6 @@ int main(int argc, char **argv)
 		argc, argv, opts, "[OPTIONS] [LABEL=]RUN...",
 		"Show training runs, on the terminal or as an HTML page.");
 	check_usage(&cmd, argc - i);
-	if (cmd.width && cmd.width < 40)
-		ft_die(FT_EXIT_USAGE, "--width is 40 at least");
 	runs.n = (size_t)(argc - i);
 	runs.v = ft_xcalloc(runs.n + 1, sizeof(*runs.v));
 	for (size_t r = 0; r < runs.n; r++)

@@ -38,9 +38,10 @@ static const char style[] =
 
 void add_html(struct ft_str *out, const char *s, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0, k; i < n; i += k ? k : 1) {
 		unsigned char c = (unsigned char)s[i];
 
+		k = ft_utf8_len(s + i, n - i);
 		if (c == '&')
 			ft_str_adds(out, "&amp;");
 		else if (c == '<')
@@ -49,11 +50,12 @@ void add_html(struct ft_str *out, const char *s, size_t n)
 			ft_str_adds(out, "&gt;");
 		else if (c == '"')
 			ft_str_adds(out, "&quot;");
-		else if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
+		else if (!k || (c < 0x20 && c != '\n' && c != '\t') ||
+			 c == 0x7f)
 			ft_str_adds(out,
 				    "\xef\xbf\xbd"); /* no character of HTML */
 		else
-			ft_str_addc(out, (char)c);
+			ft_str_add(out, s + i, k);
 	}
 }
 
@@ -62,13 +64,11 @@ static void add_text(struct ft_str *out, const char *s)
 	add_html(out, s, strlen(s));
 }
 
-/* TITLE=FILE: the title into *title (owned by the caller), FILE returned. */
+/* TITLE=FILE, as the command line was checked: the title into *title (owned by the caller), FILE returned. */
 static const char *split(const char *arg, char **title)
 {
 	const char *eq = strchr(arg, '=');
 
-	if (!eq || eq == arg || !eq[1])
-		ft_die(FT_EXIT_USAGE, "wants TITLE=FILE, not '%s'", arg);
 	*title = ft_xstrndup(arg, (size_t)(eq - arg));
 	return eq + 1;
 }

@@ -58,8 +58,9 @@ struct clock {
 	bool any;
 };
 
-static void take_record(struct run *run, const struct ft_json *o,
-			struct clock *clock)
+/* Returns -1 for a step that is none. */
+static int take_record(struct run *run, const struct ft_json *o,
+		       struct clock *clock, struct ft_err *err)
 {
 	const struct ft_json *step = ft_json_get(o, "step");
 	const struct ft_json *time = ft_json_get(o, "time");
@@ -71,7 +72,10 @@ static void take_record(struct run *run, const struct ft_json *o,
 		clock->last = time->num;
 	}
 	if (!step || step->type != FT_JSON_NUMBER)
-		return;
+		return 0;
+	if (step->num < 0 || step->num > 0x1p53)
+		return ft_err_set(err, FT_EXIT_DATA,
+				  "field 'step' is out of range");
 	if (step->num > run->last_step)
 		run->last_step = step->num;
 	for (const struct ft_json *v = o->child; v; v = v->next) {
@@ -80,6 +84,7 @@ static void take_record(struct run *run, const struct ft_json *o,
 			continue;
 		add_point(get_series(run, v->key), step->num, v->num);
 	}
+	return 0;
 }
 
 /* The last line may be in the making: it is left alone when it has no end. */
@@ -99,14 +104,12 @@ static void load_file(struct run *run, const char *path)
 	     (nl = memchr(s, '\n', n - (size_t)(s - text))); s = nl + 1) {
 		line++;
 		ft_arena_clear(&a);
-		if (ft_json_parse(&a, s, (size_t)(nl - s), &o, &err) == 0 &&
-		    o->type != FT_JSON_OBJECT)
-			ft_err_set(&err, FT_EXIT_DATA,
-				   "record is not a JSON object");
-		else if (ft_json_parse(&a, s, (size_t)(nl - s), &o, &err) ==
-			 0) {
-			take_record(run, o, &clock);
-			continue;
+		if (ft_json_parse(&a, s, (size_t)(nl - s), &o, &err) == 0) {
+			if (o->type != FT_JSON_OBJECT)
+				ft_err_set(&err, FT_EXIT_DATA,
+					   "record is not a JSON object");
+			else if (take_record(run, o, &clock, &err) == 0)
+				continue;
 		}
 		ft_err_at(&err, path, line);
 		ft_die_err(&err);

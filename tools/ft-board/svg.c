@@ -12,7 +12,7 @@
 /* The drawing's own units; the page scales it. */
 static const double W = 560, H = 270, LEFT = 56, RIGHT = 14, TOP = 10,
 		    BOTTOM = 34;
-enum { POINTS = 240, COLORS = 8 };
+enum { POINTS = 240, COLORS = 8, MAX_TICKS = 16 };
 
 static double to_x(const struct chart *c, double v)
 {
@@ -29,13 +29,17 @@ static double to_y(const struct chart *c, double v)
 static void add_y_axis(const struct chart *c, struct ft_str *out)
 {
 	double step = tick_step(c->y1 - c->y0, 5);
+	double first = ceil(c->y0 / step);
 
-	for (double v = ceil(c->y0 / step) * step; v <= c->y1 + step * 1e-9;
-	     v += step) {
-		double y = to_y(c, v);
+	/* counted: at the end of a double's digits v + step may be v */
+	for (int i = 0; i < MAX_TICKS; i++) {
+		double v = (first + i) * step, y;
 
+		if (!(v <= c->y1 + step * 1e-9))
+			break;
 		if (fabs(v) < step * 1e-9)
 			v = 0;
+		y = to_y(c, v);
 		ft_str_addf(
 			out,
 			"<line class=\"grid\" x1=\"%.0f\" x2=\"%.0f\" y1=\"%.1f\" y2=\"%.1f\"/>",
@@ -51,13 +55,17 @@ static void add_y_axis(const struct chart *c, struct ft_str *out)
 static void add_x_axis(const struct chart *c, struct ft_str *out)
 {
 	double step = fmax(tick_step(c->x1 - c->x0, 6), 1);
-	double base = H - BOTTOM;
+	double base = H - BOTTOM, first = ceil(c->x0 / step);
 
 	ft_str_addf(
 		out,
 		"<line class=\"axis\" x1=\"%.0f\" x2=\"%.0f\" y1=\"%.1f\" y2=\"%.1f\"/>",
 		LEFT, W - RIGHT, base, base);
-	for (double v = ceil(c->x0 / step) * step; v <= c->x1; v += step) {
+	for (int i = 0; i < MAX_TICKS; i++) {
+		double v = (first + i) * step;
+
+		if (!(v <= c->x1))
+			break;
 		ft_str_addf(
 			out,
 			"<text x=\"%.1f\" y=\"%.0f\" text-anchor=\"middle\">",

@@ -7,10 +7,9 @@
 #include <string.h>
 
 #include "libcommon/base/die.h"
+#include "libcommon/base/mem.h"
 #include "libcommon/io/input.h"
 #include "libcommon/io/json.h"
-
-enum { MAX_COLUMNS = 32 };
 
 /* --- values -------------------------------------------------------------- */
 
@@ -30,9 +29,10 @@ static const struct ft_json **elements(struct ft_arena *a,
 	return v;
 }
 
-/* Rows, a line each; NULL when a line is no value of its own. */
-static const struct ft_json **lines(struct ft_arena *a, const char *text,
-				    size_t size, size_t *n)
+/* Rows, a line each; NULL, with err, when a line is no value of its own. */
+static const struct ft_json **lines(struct ft_arena *a, const char *file,
+				    const char *text, size_t size, size_t *n,
+				    struct ft_err *err)
 {
 	const char *end = text + size;
 	const struct ft_json **v;
@@ -44,13 +44,14 @@ static const struct ft_json **lines(struct ft_arena *a, const char *text,
 	*n = 0;
 	for (const char *s = text, *nl; s < end; s = nl + 1) {
 		struct ft_json *j;
-		struct ft_err err;
 
 		nl = memchr(s, '\n', (size_t)(end - s));
 		if (!nl)
 			nl = end;
-		if (ft_json_parse(a, s, (size_t)(nl - s), &j, &err))
+		if (ft_json_parse(a, s, (size_t)(nl - s), &j, err)) {
+			ft_err_at(err, file, *n + 1);
 			return NULL;
+		}
 		v[(*n)++] = j;
 	}
 	return v;
@@ -60,7 +61,7 @@ const struct ft_json **read_values(struct ft_arena *a, const char *file,
 				   size_t *n)
 {
 	struct ft_json *doc;
-	struct ft_err err;
+	struct ft_err err, at_line;
 	size_t size;
 	char *text = ft_read_file(file, (size_t)1 << 28, &size, &err), *kept;
 	const struct ft_json **v;
@@ -71,23 +72,28 @@ const struct ft_json **read_values(struct ft_arena *a, const char *file,
 	free(text);
 	if (ft_json_parse(a, kept, size, &doc, &err) == 0)
 		return elements(a, doc, n);
-	v = lines(a, kept, size, n);
-	if (!v) {
-		ft_err_at(&err, file, 0);
-		ft_die_err(&err);
-	}
-	return v;
+	v = lines(a, file, kept, size, n, &at_line);
+	if (v)
+		return v;
+	/* whose first line is a value, is rows */
+	if (at_line.line > 1)
+		ft_die_err(&at_line);
+	ft_err_at(&err, file, 0);
+	ft_die_err(&err);
 }
 
 /* --- tables -------------------------------------------------------------- */
 
+struct column {
+	const char *name; /* borrowed */
+	double lo, hi;    /* over its intervals */
+};
+
 struct table {
-	const char *columns[MAX_COLUMNS];
-	int ncolumns;
+	struct column *v; /* owned */
+	size_t n, cap;
 	const struct ft_json **rows;
 	size_t nrows;
-	/* over a column's intervals */
-	double lo[MAX_COLUMNS], hi[MAX_COLUMNS];
 };
 
 static const struct ft_json *member(const struct ft_json *cell, const char *a,
@@ -117,6 +123,17 @@ static bool interval(const struct ft_json *cell, double *lo, double *hi)
 	return true;
 }
 
+static struct column *column_of(struct table *t, const char *name)
+{
+	for (size_t k = 0; k < t->n; k++) {
+		if (!strcmp(t->v[k].name, name))
+			return &t->v[k];
+	}
+	FT_GROW(t->v, t->n, t->cap, 1);
+	t->v[t->n] = (struct column){name, INFINITY, -INFINITY};
+	return &t->v[t->n++];
+}
+
 /* Columns in the order in which rows first name them. */
 static void find_columns(struct table *t)
 {
@@ -124,23 +141,12 @@ static void find_columns(struct table *t)
 		const struct ft_json *v = t->rows[r]->child;
 
 		for (; v; v = v->next) {
-			int k = 0;
-
-			while (k < t->ncolumns &&
-			       strcmp(t->columns[k], v->key) != 0)
-				k++;
-			if (k == MAX_COLUMNS)
-				continue;
-			if (k == t->ncolumns) {
-				t->columns[t->ncolumns++] = v->key;
-				t->lo[k] = INFINITY;
-				t->hi[k] = -INFINITY;
-			}
+			struct column *c = column_of(t, v->key);
 			double lo, hi;
 
 			if (interval(v, &lo, &hi)) {
-				t->lo[k] = fmin(t->lo[k], lo);
-				t->hi[k] = fmax(t->hi[k], hi);
+				c->lo = fmin(c->lo, lo);
+				c->hi = fmax(c->hi, hi);
 			}
 		}
 	}
@@ -248,20 +254,21 @@ static void add_rows(struct table *t, struct ft_str *out)
 {
 	find_columns(t);
 	ft_str_adds(out, "<div class=\"scroll\"><table><thead><tr>");
-	for (int k = 0; k < t->ncolumns; k++) {
+	for (size_t k = 0; k < t->n; k++) {
 		ft_str_adds(out, "<th scope=\"col\">");
-		add_html(out, t->columns[k], strlen(t->columns[k]));
+		add_html(out, t->v[k].name, strlen(t->v[k].name));
 		ft_str_adds(out, "</th>");
 	}
 	ft_str_adds(out, "</tr></thead><tbody>\n");
 	for (size_t r = 0; r < t->nrows; r++) {
 		ft_str_adds(out, "<tr>");
-		for (int k = 0; k < t->ncolumns; k++) {
+		for (size_t k = 0; k < t->n; k++) {
+			const struct column *c = &t->v[k];
 			const struct ft_json *v =
-				ft_json_get(t->rows[r], t->columns[k]);
+				ft_json_get(t->rows[r], c->name);
 
 			ft_str_adds(out, k ? "<td>" : "<th scope=\"row\">");
-			add_cell(v, t->lo[k], t->hi[k], out);
+			add_cell(v, c->lo, c->hi, out);
 			ft_str_adds(out, k ? "</td>" : "</th>");
 		}
 		ft_str_adds(out, "</tr>\n");
@@ -284,6 +291,7 @@ void add_table(const char *file, struct ft_str *out)
 		add_summary(t.rows[0], out);
 	else
 		add_rows(&t, out);
+	free(t.v);
 	ft_arena_release(&a);
 }
 

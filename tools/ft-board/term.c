@@ -102,6 +102,29 @@ static void add_cell(const struct canvas *c, int i, bool color, bool mark,
 	}
 }
 
+/* A name from outside, which must not move the cursor. */
+static void add_name(struct ft_str *out, const char *s)
+{
+	for (size_t n = strlen(s), k; n; s += k ? k : 1, n -= k ? k : 1) {
+		bool c1;
+
+		k = ft_utf8_len(s, n);
+		c1 = k == 2 && (unsigned char)s[0] == 0xc2 &&
+		     (unsigned char)s[1] < 0xa0;
+		if (!k || c1 || (unsigned char)*s < ' ' || *s == 0x7f)
+			ft_str_addc(out, '?');
+		else
+			ft_str_add(out, s, k);
+	}
+}
+
+static void add_bold(struct ft_str *out, const char *s, bool color)
+{
+	ft_str_adds(out, color ? "\033[1m" : "");
+	add_name(out, s);
+	ft_str_adds(out, color ? "\033[0m" : "");
+}
+
 /* A number in the columns left of the axis. */
 static void add_label(struct ft_str *out, double x, bool show)
 {
@@ -147,8 +170,8 @@ static void add_legend(const struct runs *runs, const struct chart *ch,
 		else if (scr->color)
 			ft_str_addf(out, "\033[%dm%s\033[0m ",
 				    colors[l->run % 6], l->eval ? "┄" : "━");
-		ft_str_addf(out, "%s%s ", runs->v[l->run].label,
-			    l->eval ? " (eval)" : "");
+		add_name(out, runs->v[l->run].label);
+		ft_str_adds(out, l->eval ? " (eval) " : " ");
 		add_number(out, l->s->v[l->s->n - 1].value);
 		ft_str_adds(out, i + 1 < ch->n ? "   " : "\n");
 	}
@@ -174,7 +197,8 @@ static void draw_chart(const struct runs *runs, const struct chart *ch,
 	c.who = ft_xcalloc(cells, 1);
 	for (size_t i = 0; i < ch->n; i++)
 		draw_line(&c, ch, &ch->v[i]);
-	ft_str_addf(out, scr->color ? "\033[1m%s\033[0m\n" : "%s\n", ch->title);
+	add_bold(out, ch->title, scr->color);
+	ft_str_addc(out, '\n');
 	for (int y = 0; y < c.h; y++) {
 		bool label = y == 0 || y == c.h - 1 || y == c.h / 2;
 		double at = ch->y1 - (ch->y1 - ch->y0) * (y + 0.5) / c.h;
@@ -226,9 +250,11 @@ static void add_value(struct ft_str *out, double x, int width)
 
 static void add_row(const struct series *s, int width, struct ft_str *out)
 {
-	size_t best = 0;
+	size_t best = 0, from = out->n;
 
-	ft_str_addf(out, "  %-28s", s->name);
+	ft_str_adds(out, "  ");
+	add_name(out, s->name);
+	spaces(out, 30 - (int)(out->n - from));
 	if (s->n == 1) {
 		spaces(out, 10 + width + 2);
 		add_value(out, s->v[0].value, 10);
@@ -254,8 +280,8 @@ static void draw_table(const struct run *run, const struct screen *scr,
 	int width = scr->width - 64;
 
 	width = width < 8 ? 8 : width > 40 ? 40 : width;
-	ft_str_addf(out, scr->color ? "\033[1m%s\033[0m  " : "%s  ",
-		    run->label);
+	add_bold(out, run->label, scr->color);
+	ft_str_adds(out, "  ");
 	add_number(out, run->last_step);
 	ft_str_addf(out, " steps, %.0f s\n", run->seconds);
 	ft_str_addf(out, "  %-28s%9s %*s%12s%12s\n", "", "first", width, "",

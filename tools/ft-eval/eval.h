@@ -20,8 +20,9 @@ enum metric {
 struct tally;
 enum interval { INTERVAL_AUTO, INTERVAL_WILSON, INTERVAL_BOOTSTRAP };
 enum value_kind {
-	RATE, /* each observation is in [0, 1] with weight 1 */
-	MEAN, /* a mean, or a ratio of sums */
+	RATE,  /* each observation is in [0, 1] with weight 1 */
+	SHARE, /* each is in [0, 1], with any weight */
+	MEAN,  /* a mean, or a ratio of sums */
 };
 
 struct tally *tally_new(void);
@@ -42,7 +43,9 @@ void tally_json(const struct tally *t, struct ft_str *out);
 
 /* --- gate.c: NAME[/FIELD=VALUE][.low|.high|.n] OP NUMBER --- */
 struct gate;
-struct gate *gate_parse(const char *text, const struct tally *t);
+/* by: the fields that there are groups of, or NULL for any. */
+struct gate *gate_parse(const char *text, const struct tally *t,
+			const struct ft_opt_list *by);
 /* Says so and returns false when it is not met. */
 bool gate_met(const struct gate *g, const struct tally *t);
 void gate_free(struct gate *g);
@@ -64,7 +67,7 @@ struct eval {
 	bool zstd;
 	/* the work */
 	struct tally *tally;
-	struct ft_output *out;
+	struct ft_output *out, *sum; /* rows; the summary, or NULL */
 	struct ft_str line;
 };
 

@@ -103,7 +103,21 @@ static struct particular particulars[NPARTICULAR] = {
 };
 #define GIVEN(o) (&particulars[OPT_##o].given)
 
-static void check_usage(const struct eval *e)
+/* Standard input can be read once. */
+static void check_stdin(const struct eval *e, char **files, int n)
+{
+	const char *other =
+		e->metric == METRIC_WINRATE ? e->against : e->reference_rows;
+	int times = (n == 0) + (other && !strcmp(other, "-"));
+
+	for (int i = 0; i < n; i++)
+		times += !strcmp(files[i], "-");
+	if (times > 1)
+		ft_die(FT_EXIT_USAGE, "standard input is named %d times",
+		       times);
+}
+
+static void check_usage(const struct eval *e, char **files, int nfiles)
 {
 	if (e->metric < 0)
 		ft_die(FT_EXIT_USAGE,
@@ -123,24 +137,31 @@ static void check_usage(const struct eval *e)
 		ft_die(FT_EXIT_USAGE, "--beta needs --reference-rows");
 	if (e->by.n > 16)
 		ft_die(FT_EXIT_USAGE, "more than 16 times --by");
+	for (int i = 0; i < e->by.n; i++) {
+		for (int j = 0; j < i; j++) {
+			if (!strcmp(e->by.v[i], e->by.v[j]))
+				ft_die(FT_EXIT_USAGE, "--by names '%s' twice",
+				       e->by.v[i]);
+		}
+	}
 	if (e->summary && !strcmp(e->summary, e->output ? e->output : "-"))
 		ft_die(FT_EXIT_USAGE,
 		       "rows and summary cannot both go to '%s'; give -o FILE",
 		       e->summary);
+	check_stdin(e, files, nfiles);
 }
 
 static void write_summary(const struct eval *e)
 {
 	struct ft_str s = {0};
-	struct ft_output *out;
 	struct ft_err err;
 
 	tally_show(e->tally);
-	if (!e->summary)
+	if (!e->sum)
 		return;
 	tally_json(e->tally, &s);
-	if (ft_output_open(&out, e->summary, false, &err) ||
-	    ft_output_write(out, s.s, s.n, &err) || ft_output_commit(out, &err))
+	if (ft_output_write(e->sum, s.s, s.n, &err) ||
+	    ft_output_commit(e->sum, &err))
 		ft_die_err(&err);
 	ft_str_release(&s);
 }
@@ -148,6 +169,8 @@ static void write_summary(const struct eval *e)
 static int run(struct eval *e, char **files, int nfiles)
 {
 	struct gate **gate = ft_xcalloc((size_t)e->gates.n + 1, sizeof(*gate));
+	/* preference chooses its groups when it sees the rows */
+	bool known = e->metric != METRIC_PREFERENCE || e->by.n;
 	struct ft_rows *rows;
 	struct ft_err err;
 	bool met = true;
@@ -155,9 +178,12 @@ static int run(struct eval *e, char **files, int nfiles)
 	e->tally = tally_new();
 	eval_declare(e);
 	for (int i = 0; i < e->gates.n; i++)
-		gate[i] = gate_parse(e->gates.v[i], e->tally);
+		gate[i] = gate_parse(e->gates.v[i], e->tally,
+				     known ? &e->by : NULL);
+	/* a judge is not paid for what cannot be written */
 	if (ft_rows_open(&rows, files, nfiles, e->map, &err) ||
-	    ft_output_open(&e->out, e->output, e->zstd, &err))
+	    ft_output_open(&e->out, e->output, e->zstd, &err) ||
+	    (e->summary && ft_output_open(&e->sum, e->summary, false, &err)))
 		ft_die_err(&err);
 	if (e->metric == METRIC_WINRATE)
 		eval_winrate(e, rows);
@@ -181,25 +207,27 @@ static int run(struct eval *e, char **files, int nfiles)
 	return met ? FT_EXIT_OK : FT_EXIT_NO;
 }
 
-#define PARTICULAR(o, name, kind, member, ptr, lo, hi, arg, help, flags)  \
-	{                                                                 \
-		0, name, kind, {.member = ptr}, lo, hi, arg, help, flags, \
-			GIVEN(o)                                          \
+#define PARTICULAR(o, name, kind, member, ptr, lo, hi, arg, help, flags)    \
+	{                                                                   \
+		0, name, kind, {.member = (ptr)}, lo, hi, arg, help, flags, \
+			GIVEN(o)                                            \
 	}
+
+static const struct eval defaults = {.metric = -1,
+				     .reference_field = "reference",
+				     .group_by = "id",
+				     .close_threshold = 0.9,
+				     .exact_reward = 10,
+				     .close_reward = 5,
+				     .beta = 0.1,
+				     .judge_timeout = 600,
+				     .length_tolerance = 0.2,
+				     .seed = 42,
+				     .resamples = 2000};
 
 int main(int argc, char **argv)
 {
-	struct eval e = {.metric = -1,
-			 .reference_field = "reference",
-			 .group_by = "id",
-			 .close_threshold = 0.9,
-			 .exact_reward = 10,
-			 .close_reward = 5,
-			 .beta = 0.1,
-			 .judge_timeout = 600,
-			 .length_tolerance = 0.2,
-			 .seed = 42,
-			 .resamples = 2000};
+	struct eval e = defaults;
 	const struct ft_opt opts[] = {
 		FT_ENUM(0, "metric", &e.metric,
 			"exact|close|accuracy|bpb|preference|winrate",
@@ -266,6 +294,6 @@ int main(int argc, char **argv)
 	i = ft_opt_parse(
 		argc, argv, opts, "--metric NAME [OPTIONS] [FILE...]",
 		"Measure the rows of a model: every value with its n and 95 % interval.");
-	check_usage(&e);
+	check_usage(&e, argv + i, argc - i);
 	return run(&e, argv + i, argc - i);
 }

@@ -61,7 +61,17 @@ static void split_name(struct gate *g, const char *s, size_t n)
 	g->group = ft_xstrndup(eq + 1, (size_t)(s + n - eq - 1));
 }
 
-struct gate *gate_parse(const char *text, const struct tally *t)
+static bool grouped(const struct ft_opt_list *by, const char *field)
+{
+	for (int i = 0; i < by->n; i++) {
+		if (!strcmp(by->v[i], field))
+			return true;
+	}
+	return false;
+}
+
+struct gate *gate_parse(const char *text, const struct tally *t,
+			const struct ft_opt_list *by)
 {
 	struct gate *g = ft_xcalloc(1, sizeof(*g));
 	const char *op = find_operator(text);
@@ -79,6 +89,8 @@ struct gate *gate_parse(const char *text, const struct tally *t)
 		bad(text, "no number to compare with");
 	if (!tally_has(t, g->name, strlen(g->name)))
 		bad(text, "this metric has no such value");
+	if (g->field && by && !grouped(by, g->field))
+		bad(text, "its field is not one of --by");
 	return g;
 }
 

@@ -295,7 +295,7 @@ void eval_declare(struct eval *e)
 		tally_declare(t, "reward", MEAN);
 		break;
 	case METRIC_ACCURACY:
-		tally_declare(t, "accuracy", MEAN);
+		tally_declare(t, "accuracy", SHARE);
 		break;
 	case METRIC_BPB:
 		tally_declare(t, "bpb", MEAN);

@@ -226,8 +226,8 @@ static size_t sum_clusters(struct cell *c, double *num, double *den)
 }
 
 /*
- * A bootstrap of rows that all say the same knows no doubt: Wilson's interval
- * with as many trials as there are clusters takes its place.
+ * A bootstrap of rows that all say the same, or of one, knows no doubt:
+ * Wilson's interval with as many trials as there are clusters takes its place.
  */
 static void compute(struct cell *c, enum value_kind kind, enum interval how,
 		    uint64_t seed, size_t resamples)
@@ -249,7 +249,7 @@ static void compute(struct cell *c, enum value_kind kind, enum interval how,
 		ft_wilson(x, y, &c->low, &c->high);
 	} else {
 		ft_bootstrap(num, den, n, resamples, seed, &c->low, &c->high);
-		if (kind == RATE && !(c->low < c->high)) {
+		if (kind != MEAN && !(c->low < c->high)) {
 			ft_wilson(c->value * (double)n, (double)n, &c->low,
 				  &c->high);
 			c->interval = "wilson";

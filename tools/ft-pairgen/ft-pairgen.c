@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "libcommon/base/die.h"
+#include "libcommon/base/hash.h"
+#include "libcommon/base/mem.h"
 #include "libcommon/base/rng.h"
 #include "tools/ft-pairgen/pairgen.h"
 
@@ -78,11 +80,40 @@ static struct ft_str json_string(const char *s, size_t n)
 	return b;
 }
 
-void put_pair(struct pairgen *g, const struct ft_row *row, int kind,
-	      const char *chosen, size_t nchosen, const char *rejected,
+/* Remember a pair; false when it was made before. */
+static bool is_new(struct pairgen *g, const struct ft_json *chosen,
+		   const char *rejected, size_t nrejected)
+{
+	uint64_t digest;
+	struct ft_xxh64 h;
+
+	ft_xxh64_init(&h);
+	ft_xxh64_add(&h, &chosen->ns, sizeof(chosen->ns));
+	ft_xxh64_add(&h, chosen->s, chosen->ns);
+	ft_xxh64_add(&h, rejected, nrejected);
+	digest = ft_xxh64_end(&h);
+	for (size_t i = 0; i < g->nmade; i++) {
+		if (g->made[i] == digest)
+			return false;
+	}
+	FT_GROW(g->made, g->nmade, g->capmade, 1);
+	g->made[g->nmade++] = digest;
+	return true;
+}
+
+static bool has_id(const struct ft_row *row)
+{
+	const struct ft_json *v = ft_json_get(row->obj, "id");
+
+	return v && (v->type == FT_JSON_STRING || v->type == FT_JSON_NUMBER);
+}
+
+bool put_pair(struct pairgen *g, const struct ft_row *row,
+	      const struct ft_row *first, int kind,
+	      const struct ft_json *chosen, const char *rejected,
 	      size_t nrejected)
 {
-	struct ft_str yes = json_string(chosen, nchosen);
+	struct ft_str yes = json_string(chosen->s, chosen->ns);
 	struct ft_str no = json_string(rejected, nrejected);
 	struct ft_str what =
 		json_string(kind_name(kind), strlen(kind_name(kind)));
@@ -95,10 +126,13 @@ void put_pair(struct pairgen *g, const struct ft_row *row, int kind,
 	};
 	size_t n = 4;
 	struct ft_err err;
+	bool fresh = is_new(g, chosen, rejected, nrejected);
 
+	if (!fresh)
+		goto out;
 	/* several pairs of a row stay known as one row's */
-	if ((g->per_row > 1 || g->scored) && !ft_json_get(row->obj, "id")) {
-		ft_row_id(row, &id);
+	if ((g->per_row > 1 || g->scored) && !has_id(row)) {
+		ft_row_id(first, &id);
 		e[n++] = (struct ft_edit){.key = "id", .json = id.s, .n = id.n};
 	}
 	ft_str_clear(&g->line);
@@ -107,10 +141,12 @@ void put_pair(struct pairgen *g, const struct ft_row *row, int kind,
 	if (ft_output_write(g->out, g->line.s, g->line.n, &err) < 0)
 		ft_die_err(&err);
 	g->pairs[kind]++;
+out:
 	ft_str_release(&yes);
 	ft_str_release(&no);
 	ft_str_release(&what);
 	ft_str_release(&id);
+	return fresh;
 }
 
 void no_pair(struct pairgen *g, const struct ft_row *row, const char *why)
@@ -192,9 +228,8 @@ static bool try_next(struct pairgen *g, struct ft_corruptor *c,
 		if (spoilt.n == chosen->ns &&
 		    (!spoilt.n || !memcmp(spoilt.s, chosen->s, spoilt.n)))
 			continue;
-		put_pair(g, row, k->kind, chosen->s, chosen->ns,
-			 ft_str_cstr(&spoilt), spoilt.n);
-		done = true;
+		done = put_pair(g, row, row, k->kind, chosen,
+				ft_str_cstr(&spoilt), spoilt.n);
 	}
 	ft_str_release(&spoilt);
 	return done;
@@ -223,6 +258,7 @@ static void pair_row(struct pairgen *g, struct ft_corruptor *c,
 	size_t n;
 
 	need_text(row, "prompt");
+	g->nmade = 0;
 	ft_corruptor_set(c, chosen->s, chosen->ns);
 	n = find_choices(g, c, own, row, chosen, choice);
 	while (made < g->per_row && made != before) {
@@ -296,6 +332,28 @@ static void parse_kinds(struct pairgen *g)
 		       "--rejected-from needs kind of pair 'own-sample'");
 }
 
+static void check_usage(const struct pairgen *g, char **files, int n)
+{
+	int times = n == 0;
+
+	if (g->max_reward_given && !g->rejected_from)
+		ft_die(FT_EXIT_USAGE, "--max-reward needs --rejected-from");
+	if (g->min_gap_given && !g->scored)
+		ft_die(FT_EXIT_USAGE, "--min-gap needs --kind-of-pair scored");
+	if (g->score_field_given && !g->scored && !g->max_reward_given)
+		ft_die(FT_EXIT_USAGE,
+		       "--score-field needs --kind-of-pair scored or --max-reward");
+	if (g->chosen_field && g->scored)
+		ft_die(FT_EXIT_USAGE,
+		       "--chosen-field does not go with --kind-of-pair scored");
+	times += g->rejected_from && !strcmp(g->rejected_from, "-");
+	for (int i = 0; i < n; i++)
+		times += !strcmp(files[i], "-");
+	if (times > 1)
+		ft_die(FT_EXIT_USAGE, "standard input is named %d times",
+		       times);
+}
+
 static void summary(const struct pairgen *g)
 {
 	struct ft_str b = {0};
@@ -336,12 +394,14 @@ static void pair_rows(struct pairgen *g, struct ft_rows *rows)
 	samples_free(own);
 }
 
+static const struct pairgen defaults = {.seed = 42,
+					.per_row = 1,
+					.score_field = "reward",
+					.max_reward = HUGE_VAL};
+
 int main(int argc, char **argv)
 {
-	struct pairgen g = {.seed = 42,
-			    .per_row = 1,
-			    .score_field = "reward",
-			    .max_reward = HUGE_VAL};
+	struct pairgen g = defaults;
 	const struct ft_opt opts[] = {
 		FT_STR(0, "kind-of-pair", &g.kind_names, "NAME,...",
 		       "kinds to choose from: missing-import, wrong-widget-property, unbalanced-bracket, deprecated-api, dropped-member, stale-state, own-sample, scored"),
@@ -361,10 +421,26 @@ int main(int argc, char **argv)
 		 "own-sample: only answers scored X or less",
 		 0,
 		 &g.max_reward_given},
-		FT_REAL(0, "min-gap", &g.min_gap, 0, 1e300, "X",
-			"scored: only pairs whose scores differ by X or more"),
-		FT_STR(0, "score-field", &g.score_field, "NAME",
-		       "the field with an answer's score"),
+		{0,
+		 "min-gap",
+		 FT_KIND_REAL,
+		 {.r = &g.min_gap},
+		 0,
+		 1e300,
+		 "X",
+		 "scored: only pairs whose scores differ by X or more",
+		 0,
+		 &g.min_gap_given},
+		{0,
+		 "score-field",
+		 FT_KIND_STR,
+		 {.s = &g.score_field},
+		 0,
+		 0,
+		 "NAME",
+		 "the field with an answer's score",
+		 0,
+		 &g.score_field_given},
 		FT_STR(0, "chosen-field", &g.chosen_field, "NAME",
 		       "the field with the good answer (completion, else reference)"),
 		FT_ENUM(0, "on-none", &g.on_none, "skip|error",
@@ -385,6 +461,7 @@ int main(int argc, char **argv)
 		argc, argv, opts, "[OPTIONS] [FILE...]",
 		"Make preference pairs: spoil good code in one way, or set a better answer against a worse one.");
 	parse_kinds(&g);
+	check_usage(&g, argv + i, argc - i);
 	if (ft_rows_open(&rows, argv + i, argc - i, g.map, &err) ||
 	    ft_output_open(&g.out, g.output, g.zstd, &err))
 		ft_die_err(&err);
@@ -397,5 +474,6 @@ int main(int argc, char **argv)
 		ft_die_err(&err);
 	summary(&g);
 	ft_str_release(&g.line);
+	free(g.made);
 	return FT_EXIT_OK;
 }

@@ -17,7 +17,7 @@ struct pairgen {
 	const char *map, *output;
 	int64_t seed, per_row;
 	double min_gap, max_reward;
-	bool max_reward_given, zstd;
+	bool max_reward_given, min_gap_given, score_field_given, zstd;
 	int on_none;
 	/* what it says */
 	int kind[NKIND], nkind; /* in the order asked for */
@@ -25,6 +25,8 @@ struct pairgen {
 	/* the work */
 	struct ft_output *out;
 	struct ft_str line;
+	uint64_t *made; /* digests of the present row's pairs; owned */
+	size_t nmade, capmade;
 	int64_t rows, none, unscored, pairs[NKIND];
 };
 
@@ -36,9 +38,14 @@ int get_score(const struct pairgen *g, const struct ft_row *row, bool must,
 	      double *score);
 /* Same text, but for white space at the ends? */
 bool same_text(const char *a, size_t na, const char *b, size_t nb);
-/* Write row as a pair. */
-void put_pair(struct pairgen *g, const struct ft_row *row, int kind,
-	      const char *chosen, size_t nchosen, const char *rejected,
+/*
+ * Write row as a pair, unless the same two texts are one of the row's already
+ * (false; set g->nmade to 0 to begin a row).  first is the row whose number is
+ * the id where there is none.
+ */
+bool put_pair(struct pairgen *g, const struct ft_row *row,
+	      const struct ft_row *first, int kind,
+	      const struct ft_json *chosen, const char *rejected,
 	      size_t nrejected);
 /* A row that nothing could be made of. */
 void no_pair(struct pairgen *g, const struct ft_row *row, const char *why);

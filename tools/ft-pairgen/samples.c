@@ -157,9 +157,10 @@ static int by_order(const void *a, const void *b)
    them. */
 static void pair_group(struct pairgen *g, struct sample *v, size_t n)
 {
-	const struct ft_row *first = &v[0].row;
+	struct ft_row first = v[0].row; /* sorted away in a moment */
 	int64_t made = 0;
 
+	g->nmade = 0;
 	qsort(v, n, sizeof(*v), by_score);
 	for (size_t i = 0; i < n / 2 && made < g->per_row; i++) {
 		const struct ft_json *a = answer(&v[i]);
@@ -168,13 +169,12 @@ static void pair_group(struct pairgen *g, struct sample *v, size_t n)
 
 		if (!(gap > 0) || gap < g->min_gap)
 			break;
-		if (same_text(a->s, a->ns, b->s, b->ns))
-			continue;
-		put_pair(g, &v[i].row, KIND_SCORED, a->s, a->ns, b->s, b->ns);
-		made++;
+		if (!same_text(a->s, a->ns, b->s, b->ns))
+			made += put_pair(g, &v[i].row, &first, KIND_SCORED, a,
+					 b->s, b->ns);
 	}
 	if (!made)
-		no_pair(g, first, "its answers do not differ enough");
+		no_pair(g, &first, "its answers do not differ enough");
 }
 
 /* A row without id belongs to its prompt. */

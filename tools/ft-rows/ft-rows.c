@@ -76,21 +76,32 @@ static void add_partner(struct join *j, const struct ft_row *row,
 	p->nraw = row->ntext;
 }
 
-static void load_join(struct join *j, const char *arg)
+/* Split NAME=FILE; the names of the first n joins are taken. */
+static void name_join(struct join *joins, int n, const char *arg)
 {
 	const char *eq = strchr(arg, '=');
-	struct ft_str key = {0};
-	struct ft_rows *rows;
-	struct ft_row row;
-	struct ft_err err;
-	char *file;
-	int k;
+	struct join *j = &joins[n];
 
 	if (!eq || eq == arg || !eq[1])
 		ft_die(FT_EXIT_USAGE, "--join wants NAME=FILE, not '%s'", arg);
 	j->name = ft_xstrndup(arg, (size_t)(eq - arg));
 	j->file = eq + 1;
-	file = ft_xstrdup(j->file);
+	for (int i = 0; i < n; i++) {
+		if (!strcmp(joins[i].name, j->name))
+			ft_die(FT_EXIT_USAGE, "--join names '%s' twice",
+			       j->name);
+	}
+}
+
+static void load_join(struct join *j)
+{
+	struct ft_str key = {0};
+	struct ft_rows *rows;
+	struct ft_row row;
+	struct ft_err err;
+	char *file = ft_xstrdup(j->file);
+	int k;
+
 	if (ft_rows_open(&rows, &file, 1, NULL, &err))
 		ft_die_err(&err);
 	while ((k = ft_rows_next(rows, &row, &err)) > 0)
@@ -152,15 +163,17 @@ static void write_row(struct work *w, const struct ft_row *row, const char *s,
 	struct ft_err err;
 	const char *text;
 	size_t ntext;
+	int k;
 
 	ft_str_clear(&w->line);
 	if (w->cmd->raw) {
 		if (ft_json_parse(&a, s, n, &obj, &err) ||
-		    ft_json_str(obj, w->cmd->raw, &text, &ntext, &err) < 0) {
+		    (k = ft_json_str(obj, w->cmd->raw, &text, &ntext, &err)) <
+			    0) {
 			ft_err_at(&err, row->file, row->line);
 			ft_die_err(&err);
 		}
-		if (!ft_json_get(obj, w->cmd->raw)) {
+		if (k == 0) {
 			ft_row_err(&err, row, "field '%s' is missing",
 				   w->cmd->raw);
 			ft_die_err(&err);
@@ -297,6 +310,20 @@ static void take_document(struct work *w, const char *path, int64_t *nrow)
 	ft_str_release(&text);
 }
 
+/* Standard input can be read once. */
+static void check_stdin(const struct work *w, char **files, int n)
+{
+	int times = 0;
+
+	for (int k = 0; k < n; k++)
+		times += !strcmp(files[k], "-");
+	for (int k = 0; k < w->cmd->join.n; k++)
+		times += !strcmp(w->joins[k].file, "-");
+	if (times > 1)
+		ft_die(FT_EXIT_USAGE, "standard input is named %d times",
+		       times);
+}
+
 int main(int argc, char **argv)
 {
 	static char dash[] = "-";
@@ -328,11 +355,14 @@ int main(int argc, char **argv)
 			 "Write rows made of rows.");
 	files = i < argc ? argv + i : std;
 	n = i < argc ? argc - i : 1;
-	if (cmd.map && ft_jqmap_new(&w.map, cmd.map, &err))
-		ft_die_err(&err);
 	w.joins = ft_xcalloc((size_t)cmd.join.n + 1, sizeof(*w.joins));
 	for (int k = 0; k < cmd.join.n; k++)
-		load_join(&w.joins[k], cmd.join.v[k]);
+		name_join(w.joins, k, cmd.join.v[k]);
+	check_stdin(&w, files, n);
+	if (cmd.map && ft_jqmap_new(&w.map, cmd.map, &err))
+		ft_die_err(&err);
+	for (int k = 0; k < cmd.join.n; k++)
+		load_join(&w.joins[k]);
 	if (ft_output_open(&w.out, cmd.output, cmd.zstd, &err))
 		ft_die_err(&err);
 

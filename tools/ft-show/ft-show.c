@@ -81,6 +81,9 @@ static void parse_rows(const char *s, struct show *sh)
 	}
 	if (*s)
 		ft_die(FT_EXIT_USAGE, "--rows wants N, N: or N:M");
+	if (sh->row1 <= sh->row0)
+		ft_die(FT_EXIT_USAGE,
+		       "--rows: N:M is rows N to M-1, of which there are none");
 }
 
 static void check_usage(const struct cmdline *cmd, int nfile)

@@ -45,17 +45,17 @@ static void add_ledgers(struct ft_str *out, const struct ft_json *x,
 {
 	int64_t sum;
 
-	if (!y) {
-		ft_str_add(out, x->raw, x->nraw);
-	} else if (x->type == FT_JSON_OBJECT && y->type == FT_JSON_OBJECT) {
+	if (y && x->type == FT_JSON_OBJECT && y->type == FT_JSON_OBJECT) {
 		add_objects(out, x, y);
-	} else if (x->type == FT_JSON_NUMBER && y->type == FT_JSON_NUMBER) {
+	} else if (y && x->type == FT_JSON_NUMBER &&
+		   y->type == FT_JSON_NUMBER) {
 		if (x->is_int && y->is_int &&
 		    !__builtin_add_overflow(x->i, y->i, &sum))
 			ft_str_addf(out, "%jd", (intmax_t)sum);
 		else
 			ft_str_add_double(out, x->num + y->num);
-	} else if (x->nraw == y->nraw && memcmp(x->raw, y->raw, x->nraw) == 0) {
+	} else if (!y || (x->nraw == y->nraw &&
+			  memcmp(x->raw, y->raw, x->nraw) == 0)) {
 		ft_str_add(out, x->raw, x->nraw);
 	} else {
 		ft_die(FT_EXIT_DATA, "ledgers differ in '%.100s'", name);

@@ -141,15 +141,33 @@ void rows_summary(struct show *sh, const struct source *s)
 	free(f.v);
 }
 
+/* Strict JSON has no control characters but these, in strings. */
+static void add_escaped(struct ft_str *b, const struct ft_str *json)
+{
+	for (size_t i = 0; i < json->n; i++) {
+		unsigned char c = (unsigned char)json->s[i];
+		unsigned char d =
+			i + 1 < json->n ? (unsigned char)json->s[i + 1] : 0;
+
+		if (c == 0x7f)
+			ft_str_adds(b, "\\u007f");
+		else if (c == 0xc2 && d < 0xa0)
+			ft_str_addf(b, "\\u%04x", d);
+		else
+			ft_str_addc(b, (char)c);
+		i += c == 0xc2 && d < 0xa0;
+	}
+}
+
 void json_pretty(struct show *sh, const struct source *s)
 {
 	struct ft_arena a = {0};
 	struct ft_json *j;
 	struct ft_err err;
 	size_t n;
-	char *text = ft_read_file(s->path, MAX_JSON, &n, &err);
+	char *bytes = ft_read_file(s->path, MAX_JSON, &n, &err);
 
-	if (!text || ft_json_parse(&a, text, n, &j, &err) < 0)
+	if (!bytes || ft_json_parse(&a, bytes, n, &j, &err) < 0)
 		source_die(s, &err);
 	if (sh->json) {
 		ft_str_adds(&sh->buf, "{\"file\":");
@@ -158,9 +176,13 @@ void json_pretty(struct show *sh, const struct source *s)
 		ft_json_print(j, false, -1, &sh->buf);
 		ft_str_addc(&sh->buf, '}');
 	} else {
-		ft_json_print(j, false, 2, &sh->buf);
+		struct ft_str text = {0};
+
+		ft_json_print(j, false, 2, &text);
+		add_escaped(&sh->buf, &text);
+		ft_str_release(&text);
 	}
 	ft_str_addc(&sh->buf, '\n');
 	ft_arena_release(&a);
-	free(text);
+	free(bytes);
 }

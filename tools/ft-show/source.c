@@ -113,7 +113,7 @@ static enum show_type recognise(const struct source *s, const char *h, size_t n)
 	if (n > 8 && memcmp(h + 4, "\0\0\0\0", 4) == 0 && h[8] == '{')
 		return memmem(h, n, "\"ft.format\"", 11) ? SHOW_STREAM
 							 : SHOW_TENSORS;
-	while (blank < n && memchr(" \t\r\n", h[blank], 4))
+	while (blank < n && h[blank] && strchr(" \t\r\n", h[blank]))
 		blank++;
 	if (blank < n && (h[blank] == '{' || h[blank] == '['))
 		return rows_or_json(s, h, n);

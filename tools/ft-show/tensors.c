@@ -29,14 +29,26 @@ static double from_f8(unsigned char u, int eb)
 	return u & 128 ? -v : v;
 }
 
-#define CONVERT(type)                                                \
-	do {                                                         \
-		type x_;                                             \
-		for (size_t i = 0; i < n; i++) {                     \
-			memcpy(&x_, p + i * sizeof(x_), sizeof(x_)); \
-			dst[i] = (double)x_;                         \
-		}                                                    \
-	} while (0)
+static bool is_signed(enum ft_dtype t)
+{
+	return t == FT_I8 || t == FT_I16 || t == FT_I32 || t == FT_I64;
+}
+
+/* Integers of 1, 2, 4 or 8 bytes, and booleans. */
+static void from_ints(double *dst, const unsigned char *p, enum ft_dtype t,
+		      size_t n)
+{
+	size_t width = ft_dtype_size(t);
+	int room = 64 - 8 * (int)width;
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t v = 0;
+
+		memcpy(&v, p + i * width, width);
+		dst[i] = is_signed(t) ? (double)((int64_t)(v << room) >> room)
+				      : (double)v;
+	}
+}
 
 static void to_double(double *dst, const unsigned char *p, enum ft_dtype t,
 		      size_t n)
@@ -57,31 +69,10 @@ static void to_double(double *dst, const unsigned char *p, enum ft_dtype t,
 			dst[i] = from_f8(p[i], t == FT_F8_E5M2 ? 5 : 4);
 		break;
 	case FT_F64:
-		CONVERT(double);
-		break;
-	case FT_I8:
-		CONVERT(int8_t);
-		break;
-	case FT_I16:
-		CONVERT(int16_t);
-		break;
-	case FT_U16:
-		CONVERT(uint16_t);
-		break;
-	case FT_I32:
-		CONVERT(int32_t);
-		break;
-	case FT_U32:
-		CONVERT(uint32_t);
-		break;
-	case FT_I64:
-		CONVERT(int64_t);
-		break;
-	case FT_U64:
-		CONVERT(uint64_t);
+		memcpy(dst, p, n * sizeof(*dst));
 		break;
 	default:
-		CONVERT(uint8_t);
+		from_ints(dst, p, t, n);
 		break;
 	}
 }
