@@ -99,11 +99,17 @@ void ft_str_add_json(struct ft_str *b, const char *s, size_t n)
 	ft_str_addc(b, '"');
 	for (size_t i = 0; i < n; i++) {
 		unsigned char c = (unsigned char)s[i];
+		size_t k = c < 0x80 ? 1 : ft_utf8_len(s + i, n - i);
 
-		if (c >= ' ' && c != '"' && c != '\\')
+		if (k && c >= ' ' && c != '"' && c != '\\') {
+			i += k - 1;
 			continue;
+		}
 		ft_str_add(b, s + start, i - start);
-		add_escape(b, c);
+		if (k)
+			add_escape(b, c);
+		else
+			ft_str_adds(b, "\xEF\xBF\xBD");
 		start = i + 1;
 	}
 	if (n > start)

@@ -21,8 +21,9 @@ void ft_str_clear(struct ft_str *b); /* n = 0, memory kept */
 void ft_str_release(struct ft_str *b);
 const char *ft_str_cstr(const struct ft_str *b); /* "" when empty */
 
-/* Append s as a JSON string with its quotes.  Input is valid UTF-8; only
-   what JSON wants escaped is escaped (control characters, '"', '\\'). */
+/* Append s as a JSON string with its quotes.  Only what JSON wants escaped is
+   escaped (control characters, '"', '\\'); a byte that is not of UTF-8 (a file
+   name may have any) becomes U+FFFD, so that it is JSON in any case. */
 void ft_str_add_json(struct ft_str *b, const char *s, size_t n);
 /* Append the shortest decimal that reads back as the same double (float);
    NaN and infinities become null. */

@@ -11,6 +11,7 @@
 #include <zstd.h>
 
 #include "libcommon/base/mem.h"
+#include "libcommon/io/output.h"
 
 enum { BUFFER = 1 << 17, WINDOW_LOG = 27 };
 
@@ -24,13 +25,15 @@ struct ft_input {
 	size_t at, end; /* unread bytes of from */
 	const unsigned char *from;
 	unsigned char *buf; /* owned; NULL when over memory */
+	int copy;           /* -1, or where all that is read is written too */
+	char *copy_dir;     /* owned; for messages */
 };
 
 static struct ft_input *new_input(const char *name)
 {
 	struct ft_input *in = ft_xcalloc(1, sizeof(*in));
 
-	in->fd = -1;
+	in->fd = in->copy = -1;
 	in->name = ft_xstrdup(name);
 	return in;
 }
@@ -44,8 +47,10 @@ int ft_input_open(struct ft_input **out, const char *path, struct ft_err *err)
 	*out = NULL;
 	if (!std)
 		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	if (fd < 0)
-		return ft_err_sys(err, "cannot open '%s'", path);
+	if (fd < 0) {
+		ft_err_sys(err, "cannot open '%s'", path);
+		return -1;
+	}
 	in = new_input(std ? "-" : path);
 	in->fd = fd;
 	in->buf = ft_xmalloc(BUFFER);
@@ -73,7 +78,10 @@ void ft_input_close(struct ft_input *in)
 		return;
 	if (in->fd > STDERR_FILENO)
 		close(in->fd);
+	if (in->copy >= 0)
+		close(in->copy);
 	ZSTD_freeDStream(in->zstd);
+	free(in->copy_dir);
 	free(in->buf);
 	free(in->name);
 	free(in);
@@ -124,21 +132,25 @@ static int refill(struct ft_input *in, struct ft_err *err)
 	return 0;
 }
 
-static uint32_t le32(const unsigned char *p)
+/* May a compressed file begin so?  With a frame, or with one to be skipped
+   (pzstd puts its table of sizes first). */
+static bool begins(const unsigned char *p, size_t n)
 {
-	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
-	       (uint32_t)p[3] << 24;
+	static const unsigned char frame[4] = {0x28, 0xB5, 0x2F, 0xFD};
+	static const unsigned char skip[4] = {0x50, 0x2A, 0x4D, 0x18};
+
+	n = n < 4 ? n : 4;
+	return memcmp(p, frame, n) == 0 ||
+	       ((p[0] & 0xF0) == skip[0] &&
+		memcmp(p + 1, skip + 1, n - 1) == 0);
 }
 
 /* Only as many bytes as it takes: a pipe may hold back the fourth. */
 static int look_for_magic(struct ft_input *in, struct ft_err *err)
 {
-	static const unsigned char magic[4] = {0x28, 0xB5, 0x2F, 0xFD};
-	uint32_t m = 0;
-
 	in->started = true;
 	while (in->end < 4 && !in->eof &&
-	       memcmp(in->from, magic, in->end) == 0) {
+	       (in->end == 0 || begins(in->from, in->end))) {
 		ssize_t r =
 			read_some(in, in->buf + in->end, BUFFER - in->end, err);
 
@@ -146,9 +158,7 @@ static int look_for_magic(struct ft_input *in, struct ft_err *err)
 			return -1;
 		in->end += (size_t)r;
 	}
-	if (in->end >= 4)
-		m = le32(in->from);
-	if (m != ZSTD_MAGICNUMBER)
+	if (in->end < 4 || !begins(in->from, in->end))
 		return 0;
 	in->zstd = ZSTD_createDStream();
 	if (!in->zstd || ZSTD_isError(ZSTD_DCtx_setParameter(
@@ -190,8 +200,8 @@ static ssize_t read_zstd(struct ft_input *in, void *p, size_t n,
 	return (ssize_t)to.pos;
 }
 
-ssize_t ft_input_read(struct ft_input *in, void *p, size_t n,
-		      struct ft_err *err)
+static ssize_t read_bytes(struct ft_input *in, void *p, size_t n,
+			  struct ft_err *err)
 {
 	size_t k;
 
@@ -218,6 +228,36 @@ ssize_t ft_input_read(struct ft_input *in, void *p, size_t n,
 	return (ssize_t)k;
 }
 
+static int write_copy(struct ft_input *in, const char *p, size_t n,
+		      struct ft_err *err)
+{
+	while (n) {
+		ssize_t w = write(in->copy, p, n);
+
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w <= 0) {
+			errno = w < 0 ? errno : ENOSPC;
+			ft_err_sys(err, "cannot write a copy in '%.200s'",
+				   in->copy_dir);
+			return fail(in, err);
+		}
+		p += w;
+		n -= (size_t)w;
+	}
+	return 0;
+}
+
+ssize_t ft_input_read(struct ft_input *in, void *p, size_t n,
+		      struct ft_err *err)
+{
+	ssize_t r = read_bytes(in, p, n, err);
+
+	if (r > 0 && in->copy >= 0 && write_copy(in, p, (size_t)r, err) < 0)
+		return -1;
+	return r;
+}
+
 int ft_input_exact(struct ft_input *in, void *p, size_t n, struct ft_err *err)
 {
 	size_t done = 0;
@@ -237,6 +277,84 @@ int ft_input_exact(struct ft_input *in, void *p, size_t n, struct ft_err *err)
 		done += (size_t)r;
 	}
 	return 1;
+}
+
+/* --- reading again ------------------------------------------------------- */
+
+int ft_input_keep(struct ft_input *in, struct ft_kept *k, const char *dir,
+		  struct ft_err *err)
+{
+	bool start = in->fd >= 0 && lseek(in->fd, 0, SEEK_CUR) == 0;
+
+	*k = (struct ft_kept){.fd = -1};
+	if (!in->started && look_for_magic(in, err))
+		return -1;
+	if (start && fstat(in->fd, &k->was) == 0 && S_ISREG(k->was.st_mode) &&
+	    k->was.st_size && !in->zstd) {
+		k->fd = fcntl(in->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	} else {
+		k->copy = true;
+		in->copy = ft_temp_open(dir, err);
+		if (in->copy < 0)
+			return fail(in, err);
+		in->copy_dir = ft_xstrdup(dir);
+		k->fd = fcntl(in->copy, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	}
+	if (k->fd < 0) {
+		ft_err_sys(err, "cannot keep it open");
+		return fail(in, err);
+	}
+	k->name = ft_xstrdup(in->name);
+	return 0;
+}
+
+int ft_kept_read(const struct ft_kept *k, void *buf, size_t n, uint64_t at,
+		 struct ft_err *err)
+{
+	char *p = buf;
+
+	while (n) {
+		ssize_t r = pread(k->fd, p, n, (off_t)at);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			ft_err_sys(err, "cannot read");
+		else if (r == 0)
+			ft_err_set(err, FT_EXIT_DATA,
+				   "became shorter while it was in use");
+		if (r <= 0)
+			return ft_err_at(err, k->name, 0);
+		p += r;
+		n -= (size_t)r;
+		at += (uint64_t)r;
+	}
+	return 0;
+}
+
+int ft_kept_check(const struct ft_kept *k, struct ft_err *err)
+{
+	struct stat is;
+
+	if (k->copy)
+		return 0;
+	if (fstat(k->fd, &is) < 0)
+		ft_err_sys(err, "cannot stat");
+	else if (is.st_size != k->was.st_size ||
+		 is.st_mtim.tv_sec != k->was.st_mtim.tv_sec ||
+		 is.st_mtim.tv_nsec != k->was.st_mtim.tv_nsec)
+		ft_err_set(err, FT_EXIT_DATA, "changed while it was in use");
+	else
+		return 0;
+	return ft_err_at(err, k->name, 0);
+}
+
+void ft_kept_release(struct ft_kept *k)
+{
+	if (k->name)
+		close(k->fd);
+	free(k->name);
+	*k = (struct ft_kept){.fd = -1};
 }
 
 char *ft_read_file(const char *path, size_t max, size_t *n, struct ft_err *err)

@@ -5,8 +5,8 @@
  *
  * UTF-8 is validated, depth is at most 256, duplicate keys and lone surrogates
  * are errors, so is a number beyond the range of a double; numbers keep their
- * text.  Memory is a small multiple of the
- * input.  Messages never quote the input at length.
+ * text.  Memory is a node a value: about 50 times the input at worst, which is
+ * one-digit numbers.  Messages never quote the input at length.
  */
 #ifndef FT_IO_JSON_H
 #define FT_IO_JSON_H

@@ -76,11 +76,17 @@ static int digest_fd(int fd, const char *path, char hex[65], uint64_t *size,
 static int digest_file(const char *path, char hex[65], uint64_t *size,
 		       struct ft_err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), r;
+	/* a fifo is refused, not waited for */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r;
+	struct stat st;
 
 	if (fd < 0)
 		return ft_err_sys(err, "cannot open '%s'", path);
-	r = digest_fd(fd, path, hex, size, err);
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+		r = ft_err_set(err, FT_EXIT_DATA, "'%s' is not a regular file",
+			       path);
+	else
+		r = digest_fd(fd, path, hex, size, err);
 	close(fd);
 	return r;
 }
@@ -230,6 +236,9 @@ static int check_entry(const char *dir, const struct ft_json *f, bool digest,
 	if (stat(path, &st)) {
 		ft_err_set(err, FT_EXIT_DATA, "listed in the manifest: %s",
 			   strerror(errno));
+	} else if (!S_ISREG(st.st_mode)) {
+		ft_err_set(err, FT_EXIT_DATA,
+			   "listed in the manifest, but no regular file");
 	} else if (st.st_size != size) {
 		ft_err_set(err, FT_EXIT_DATA,
 			   "has %lld bytes, the manifest says %lld",

@@ -486,6 +486,45 @@ int ft_remove_dir(const char *path, struct ft_err *err)
 	return remove_dir(path, 1, err);
 }
 
+/* Not every file system has files that never had a name. */
+static int open_temp(const char *dir)
+{
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	struct ft_str s = {0};
+	char *name;
+
+	if (fd >= 0 ||
+	    (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
+		return fd;
+	ft_str_addf(&s, "%s/copy", dir);
+	name = temp_name(s.s);
+	fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		unlink(name);
+	free(name);
+	ft_str_release(&s);
+	return fd;
+}
+
+int ft_temp_open(const char *dir, struct ft_err *err)
+{
+	char *at = ft_xstrdup(*dir ? dir : ".");
+	int fd = open_temp(at);
+
+	while (fd < 0 && errno == ENOENT && strcmp(at, ".") != 0 &&
+	       strcmp(at, "/") != 0) {
+		char *up = dir_of(at);
+
+		free(at);
+		at = up;
+		fd = open_temp(at);
+	}
+	if (fd < 0)
+		ft_err_sys(err, "cannot create a file in '%.200s'", at);
+	free(at);
+	return fd;
+}
+
 int ft_sync_dir(const char *path, struct ft_err *err)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;

@@ -36,6 +36,10 @@ int ft_write_file(const char *path, const void *p, size_t n,
 int ft_mkdirs(const char *path, struct ft_err *err);
 /* rm -r of a directory of ours (files and one level of directories). */
 int ft_remove_dir(const char *path, struct ft_err *err);
+/* A file without a name, to write and read: its fd, or -1.  It is in dir, or
+   where dir is not there yet in the nearest directory above it, which is where
+   dir would come to lie. */
+int ft_temp_open(const char *dir, struct ft_err *err);
 int ft_sync_dir(const char *path, struct ft_err *err);
 
 #endif

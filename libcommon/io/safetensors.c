@@ -142,6 +142,10 @@ static int get_meta(struct ft_st *st, const struct ft_json *j,
 					  "__metadata__ " NAME
 					  " is not a string",
 					  c->key);
+		if (strlen(c->key) != c->nkey || strlen(c->s) != c->ns)
+			return ft_err_set(err, FT_EXIT_DATA,
+					  "__metadata__ " NAME ": NUL in it",
+					  c->key);
 		st->meta[st->nmeta++] = (struct ft_meta){
 			ft_arena_strndup(&st->arena, c->key, c->nkey),
 			ft_arena_strndup(&st->arena, c->s, c->ns)};
@@ -230,7 +234,8 @@ static int parse(struct ft_st *st, const char *hdr, size_t n, uint64_t ndata,
 	}
 	st->t = ft_xrealloc(st->t, st->n + root->n + 1, sizeof(*st->t));
 	for (const struct ft_json *c = root->child; c; c = c->next) {
-		if (strcmp(c->key, "__metadata__") == 0) {
+		if (strcmp(c->key, "__metadata__") == 0 &&
+		    strlen(c->key) == c->nkey) {
 			if (first == 0 && st->nmap <= 1 &&
 			    get_meta(st, c, err) < 0)
 				goto out;
@@ -273,7 +278,8 @@ void ft_st_release(struct ft_st *st)
 /* Map a whole regular file; the mapping is st's. */
 static int map_file(struct ft_st *st, const char *path, struct ft_err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* a fifo is refused below, not waited for */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat sb;
 	void *p;
 	int rc = -1;

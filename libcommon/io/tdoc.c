@@ -89,9 +89,10 @@ int ft_doc_read(struct ft_doc *d, struct ft_input *in, struct ft_err *err)
 			   "not a token stream: no ft.format at its start");
 		goto bad;
 	}
-	if (d->st.ndata > SIZE_MAX / 2) {
-		ft_err_set(err, FT_EXIT_DATA, "document of %ju bytes",
-			   (uintmax_t)d->st.ndata);
+	if (d->st.ndata > FT_DOC_MAXDATA) {
+		ft_err_set(err, FT_EXIT_DATA,
+			   "document of %ju bytes; %d are allowed",
+			   (uintmax_t)d->st.ndata, FT_DOC_MAXDATA);
 		goto bad;
 	}
 	if (fill_growing(in, &d->data, &d->cap, d->st.ndata, err) < 0)

@@ -196,6 +196,11 @@ static int emit_doc(struct ft_stream_writer *w, struct ft_tensor *t, size_t n,
 		return ft_err_set(err, FT_EXIT_DATA,
 				  "more than %d bytes in a document's header",
 				  FT_DOC_MAXHEADER);
+	if (n && t[n - 1].offset + t[n - 1].nbytes > FT_DOC_MAXDATA)
+		return ft_err_set(
+			err, FT_EXIT_DATA,
+			"more than %d bytes in a document: one row is too long",
+			FT_DOC_MAXDATA);
 	if (emit(w, w->hdr.s, w->hdr.n, err) < 0)
 		return -1;
 	for (size_t i = 0; i < n; i++)
@@ -516,6 +521,13 @@ void ft_stream_close(struct ft_stream_reader *r)
 	free(r);
 }
 
+uint64_t ft_stream_where(const struct ft_stream_reader *r, const char *name)
+{
+	const struct ft_tensor *t = ft_st_find(&r->doc.st, name);
+
+	return r->doc.end - r->doc.ndata + (t ? t->offset : 0);
+}
+
 /* Bytes after the end document are an error; a second stream is named. */
 static int check_after(struct ft_stream_reader *r, struct ft_err *err)
 {
@@ -764,31 +776,4 @@ int ft_stream_next(struct ft_stream_reader *r, struct ft_tokens *b,
 {
 	ft_tokens_clear(b);
 	return ft_stream_append(r, b, err);
-}
-
-int ft_stream_load(const char *path, struct ft_tokens *b,
-		   struct ft_stream_info *info, struct ft_err *err)
-{
-	struct ft_stream_reader *r = NULL;
-	struct ft_input *in = NULL;
-	int rc;
-
-	*b = (struct ft_tokens){0};
-	*info = (struct ft_stream_info){0};
-	rc = ft_input_open(&in, path, err);
-	if (rc == 0)
-		rc = ft_stream_open(&r, in, info, err);
-	if (rc == 0) {
-		ft_tokens_reserve(b, 0, 0, 0);
-		while ((rc = ft_stream_append(r, b, err)) > 0)
-			;
-	}
-	if (rc < 0) {
-		ft_tokens_release(b);
-		ft_stream_info_release(info);
-	}
-	ft_stream_close(r);
-	if (in)
-		ft_input_close(in);
-	return rc;
 }

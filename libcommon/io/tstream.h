@@ -111,13 +111,14 @@ int ft_stream_next(struct ft_stream_reader *r, struct ft_tokens *b,
 /* The same, appended to b. */
 int ft_stream_append(struct ft_stream_reader *r, struct ft_tokens *b,
 		     struct ft_err *err);
+/* Where in the stream that tensor of the document just read begins. */
+uint64_t ft_stream_where(const struct ft_stream_reader *r, const char *name);
 void ft_stream_close(struct ft_stream_reader *r);
-/* All of a stream, checked to its end.  On error b and info are released. */
-int ft_stream_load(const char *path, struct ft_tokens *b,
-		   struct ft_stream_info *info, struct ft_err *err);
 
-/* Bytes of a document's header; provenance is the longest thing in one. */
-enum { FT_DOC_MAXHEADER = 16 << 20 };
+/* Bytes of a document's header, of which provenance is the longest thing, and
+   of its data: it is read whole, and a few compressed bytes unfold to any
+   number. */
+enum { FT_DOC_MAXHEADER = 16 << 20, FT_DOC_MAXDATA = 1 << 30 };
 
 /* One document as it stands in the stream, for tools that cut it out. */
 struct ft_doc {

@@ -119,43 +119,32 @@ static int check_partial(const struct ft_json *o, struct ft_err *err)
 	return 0;
 }
 
-/*
- * transformers takes both spellings together: a rope_scaling that is not null
- * beats rope_parameters, which beats rope_theta.
- */
-static int get_rope(struct ft_config *c, const struct ft_json *o,
-		    struct ft_err *err)
+/* What a kind of scaling cannot do without. */
+static int need_numbers(const struct ft_json *sc, const char *type,
+			struct ft_err *err)
 {
-	const struct ft_json *par = ft_json_get(o, "rope_parameters");
-	const struct ft_json *sc = ft_json_get(o, "rope_scaling");
-	const char *type = "default";
-	size_t n;
-	int rc;
+	static const char *const keys[] = {"factor", "low_freq_factor",
+					   "high_freq_factor"};
+	size_t n = strcmp(type, "llama3") ? 1 : 3;
 
-	c->rope.theta = 10000;
-	c->rope.factor = c->rope.low = 1;
-	c->rope.high = 4;
-	c->rope.original = (double)c->max_pos;
-	if (get_positive(o, "rope_theta", &c->rope.theta, err) < 0 ||
-	    check_partial(o, err) < 0 || check_partial(par, err) < 0)
-		return -1;
-	if (par && par->type == FT_JSON_OBJECT &&
-	    get_positive(par, "rope_theta", &c->rope.theta, err) < 0)
-		return -1;
-	if (!sc || sc->type == FT_JSON_NULL)
-		sc = par;
-	if (!sc || sc->type == FT_JSON_NULL)
-		return 0;
-	if (sc->type != FT_JSON_OBJECT)
-		return ft_err_set(err, FT_EXIT_DATA,
-				  "rope_scaling is not an object");
-	rc = ft_json_str(sc, "rope_type", &type, &n, err);
-	if (!rc)
-		rc = ft_json_str(sc, "type", &type, &n, err);
-	if (rc < 0)
-		return -1;
-	if (!strcmp(type, "default"))
-		return 0;
+	for (size_t i = 0; i < n; i++) {
+		const struct ft_json *v = ft_json_get(sc, keys[i]);
+
+		if (!v || v->type == FT_JSON_NULL)
+			return ft_err_set(err, FT_EXIT_DATA,
+					  "rope scaling '%s' without %s", type,
+					  keys[i]);
+	}
+	return 0;
+}
+
+/* The numbers of a scaling that is not "default". */
+static int get_scaling(struct ft_config *c, const struct ft_json *o,
+		       const struct ft_json *sc, const char *type,
+		       struct ft_err *err)
+{
+	static const char original[] = "original_max_position_embeddings";
+
 	if (!strcmp(type, "linear"))
 		c->rope.type = FT_ROPE_LINEAR;
 	else if (!strcmp(type, "llama3"))
@@ -165,21 +154,70 @@ static int get_rope(struct ft_config *c, const struct ft_json *o,
 			err, FT_EXIT_DATA,
 			"rope scaling '%.64s' is not supported (supported: default, linear, llama3)",
 			type);
-	if (!ft_json_get(sc, "factor"))
-		return ft_err_set(err, FT_EXIT_DATA,
-				  "rope scaling '%s' without factor", type);
-	if (get_positive(sc, "factor", &c->rope.factor, err) < 0 ||
-	    get_positive(sc, "rope_theta", &c->rope.theta, err) < 0 ||
+	/* one that stands outside of the scaling has the last word */
+	if (need_numbers(sc, type, err) < 0 ||
+	    get_positive(sc, "factor", &c->rope.factor, err) < 0 ||
 	    get_positive(sc, "low_freq_factor", &c->rope.low, err) < 0 ||
 	    get_positive(sc, "high_freq_factor", &c->rope.high, err) < 0 ||
-	    get_positive(sc, "original_max_position_embeddings",
-			 &c->rope.original, err) < 0)
+	    get_positive(sc, original, &c->rope.original, err) < 0 ||
+	    get_positive(o, original, &c->rope.original, err) < 0)
 		return -1;
 	if (c->rope.type == FT_ROPE_LLAMA3 && c->rope.high <= c->rope.low)
 		return ft_err_set(
 			err, FT_EXIT_DATA,
 			"rope scaling: high_freq_factor must exceed low_freq_factor");
 	return 0;
+}
+
+/* An object that says something, or NULL. */
+static int get_object(const struct ft_json *o, const char *key,
+		      const struct ft_json **v, struct ft_err *err)
+{
+	*v = ft_json_get(o, key);
+	if (*v && (*v)->type == FT_JSON_NULL)
+		*v = NULL;
+	if (*v && (*v)->type != FT_JSON_OBJECT)
+		return ft_err_set(err, FT_EXIT_DATA, "%s is not an object",
+				  key);
+	if (*v && (*v)->n == 0)
+		*v = NULL;
+	return 0;
+}
+
+/*
+ * transformers takes both spellings together: where rope_scaling says
+ * anything, rope_parameters is not read; a rope_theta in what is read beats
+ * the one beside it.
+ */
+static int get_rope(struct ft_config *c, const struct ft_json *o,
+		    struct ft_err *err)
+{
+	const struct ft_json *sc, *par;
+	const char *type = "default";
+	size_t n;
+	int rc;
+
+	c->rope.theta = 10000;
+	c->rope.factor = c->rope.low = 1;
+	c->rope.high = 4;
+	c->rope.original = (double)c->max_pos;
+	if (get_object(o, "rope_scaling", &sc, err) < 0 ||
+	    get_object(o, "rope_parameters", &par, err) < 0)
+		return -1;
+	if (!sc)
+		sc = par;
+	if (get_positive(o, "rope_theta", &c->rope.theta, err) < 0 ||
+	    check_partial(o, err) < 0)
+		return -1;
+	if (!sc)
+		return 0;
+	rc = ft_json_str(sc, "rope_type", &type, &n, err);
+	if (!rc)
+		rc = ft_json_str(sc, "type", &type, &n, err);
+	if (rc < 0 || check_partial(sc, err) < 0 ||
+	    get_positive(sc, "rope_theta", &c->rope.theta, err) < 0)
+		return -1;
+	return strcmp(type, "default") ? get_scaling(c, o, sc, type, err) : 0;
 }
 
 /* An id or a list of ids; adds what is not there yet. */
@@ -207,6 +245,21 @@ static int get_eos(struct ft_config *c, const struct ft_json *v,
 	return 0;
 }
 
+/* Of hidden_size, where config.json does not say. */
+static int get_head_dim(struct ft_config *c, const struct ft_json *o,
+			struct ft_err *err)
+{
+	const struct ft_json *v = ft_json_get(o, "head_dim");
+
+	if ((!v || v->type == FT_JSON_NULL) && c->hidden % c->heads)
+		return ft_err_set(
+			err, FT_EXIT_DATA,
+			"hidden_size %zu is no multiple of num_attention_heads %zu, and there is no head_dim",
+			c->hidden, c->heads);
+	c->head_dim = c->hidden / c->heads;
+	return get_size(o, "head_dim", &c->head_dim, 2, 4096, err);
+}
+
 static int get_sizes(struct ft_config *c, const struct ft_json *o,
 		     struct ft_err *err)
 {
@@ -220,11 +273,10 @@ static int get_sizes(struct ft_config *c, const struct ft_json *o,
 	    get_size(o, "num_attention_heads", &c->heads, 1, 65536, err) < 0)
 		return -1;
 	c->kv_heads = c->heads;
-	c->head_dim = c->hidden / c->heads;
 	c->max_pos = 2048;
 	if (get_size(o, "num_key_value_heads", &c->kv_heads, 1, c->heads, err) <
 		    0 ||
-	    get_size(o, "head_dim", &c->head_dim, 2, 4096, err) < 0 ||
+	    get_head_dim(c, o, err) < 0 ||
 	    get_size(o, "max_position_embeddings", &c->max_pos, 1, 1 << 28,
 		     err) < 0)
 		return -1;
@@ -298,9 +350,11 @@ int ft_config_parse(struct ft_config *c, const char *json, size_t n,
 	return rc;
 }
 
-/* generation_config.json may name more end tokens; it may be absent. */
-static int more_eos(struct ft_config *c, const char *path, struct ft_err *err)
+/* The end tokens of generation_config.json, which may be absent, replace those
+   of config.json: what transformers generates with. */
+static int other_eos(struct ft_config *c, const char *path, struct ft_err *err)
 {
+	const struct ft_json *v;
 	struct ft_err ignored;
 	struct ft_arena a = {0};
 	struct ft_json *o;
@@ -311,8 +365,11 @@ static int more_eos(struct ft_config *c, const char *path, struct ft_err *err)
 	if (!s)
 		return 0;
 	rc = ft_json_parse(&a, s, n, &o, err);
-	if (!rc)
-		rc = get_eos(c, ft_json_get(o, "eos_token_id"), err);
+	v = rc ? NULL : ft_json_get(o, "eos_token_id");
+	if (v && v->type != FT_JSON_NULL) {
+		c->neos = 0;
+		rc = get_eos(c, v, err);
+	}
 	if (rc < 0)
 		ft_err_at(err, path, 0);
 	ft_arena_release(&a);
@@ -338,7 +395,7 @@ int ft_config_load(struct ft_config *c, const char *dir, struct ft_err *err)
 	if (!rc) {
 		ft_str_clear(&path);
 		ft_str_addf(&path, "%s/generation_config.json", dir);
-		rc = more_eos(c, path.s, err);
+		rc = other_eos(c, path.s, err);
 	}
 	ft_str_release(&path);
 	return rc;

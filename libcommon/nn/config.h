@@ -61,7 +61,8 @@ struct ft_config {
 	int neos;
 };
 
-/* From DIR/config.json and, for the end tokens, generation_config.json. */
+/* From DIR/config.json; the end tokens are those of generation_config.json
+   where it names any. */
 int ft_config_load(struct ft_config *c, const char *dir, struct ft_err *err);
 /* From text (tests, ft-init, fuzzing). */
 int ft_config_parse(struct ft_config *c, const char *json, size_t n,

@@ -12,6 +12,7 @@ enum { PREFILL = 1024, CACHE_BYTES = 1 << 30 };
 /* A prompt under way: places [base, base + n) of the cache hold it, behind
    them max_new for each sample. */
 struct group {
+	struct ft_gen_prompt p;
 	size_t prompt, base, size;
 	size_t live; /* samples that go on */
 	bool fresh;  /* not computed yet */
@@ -29,9 +30,10 @@ struct gen {
 	struct ft_model *m;
 	const struct ft_adapter *a;
 	const struct ft_gen_opts *o;
-	const struct ft_gen_prompt *p;
-	size_t np, next; /* prompts in all, the next to admit */
-	const struct ft_gen_sink *sink;
+	const struct ft_gen_io *io;
+	struct ft_gen_prompt p; /* the next to admit */
+	size_t next;            /* its number */
+	bool waits, end;        /* it is there; there are no more */
 
 	struct ft_kv kv;
 	struct group **group; /* by base */
@@ -41,6 +43,7 @@ struct gen {
 	struct ft_pass pass;
 	int32_t *place;
 	size_t prefill; /* most prompt tokens a pass */
+	size_t longest; /* prompt that there is room for */
 
 	/* one row of logits a draw */
 	int32_t *src, *id, *top_k;
@@ -51,9 +54,9 @@ struct gen {
 	size_t rows; /* of logits at a time */
 };
 
-static size_t need(const struct gen *g, size_t prompt)
+static size_t need(const struct gen *g)
 {
-	return g->p[prompt].n + (size_t)(g->o->samples * g->o->max_new);
+	return g->p.n + (size_t)(g->o->samples * g->o->max_new);
 }
 
 /* First fit between the groups that are there; SIZE_MAX when none does. */
@@ -69,21 +72,27 @@ static size_t find_room(const struct gen *g, size_t size, size_t *at)
 	return g->kv.cap - from >= size ? from : SIZE_MAX;
 }
 
-static bool admit(struct gen *g)
+/* The oldest prompt under way holds up those that are done after it. */
+static bool too_far(const struct gen *g)
 {
-	size_t samples = (size_t)g->o->samples, at, base;
-	struct group *n;
+	size_t oldest = g->next;
 
-	if (g->next == g->np ||
-	    (g->nseq && g->nseq + samples > (size_t)g->o->batch))
-		return false;
-	base = find_room(g, need(g, g->next), &at);
-	if (base == SIZE_MAX)
-		return false;
-	n = ft_xcalloc(1, sizeof(*n));
-	*n = (struct group){.prompt = g->next,
+	for (size_t i = 0; i < g->ngroup; i++) {
+		if (g->group[i]->prompt < oldest)
+			oldest = g->group[i]->prompt;
+	}
+	return g->next - oldest >= FT_GEN_AHEAD * (size_t)g->o->batch;
+}
+
+static void add_group(struct gen *g, size_t base, size_t at)
+{
+	size_t samples = (size_t)g->o->samples;
+	struct group *n = ft_xcalloc(1, sizeof(*n));
+
+	*n = (struct group){.p = g->p,
+			    .prompt = g->next++,
 			    .base = base,
-			    .size = need(g, g->next),
+			    .size = need(g),
 			    .live = samples,
 			    .fresh = true};
 	memmove(g->group + at + 1, g->group + at,
@@ -94,13 +103,12 @@ static bool admit(struct gen *g)
 
 		*q = (struct seq){.g = n,
 				  .sample = s,
-				  .base = base + g->p[g->next].n +
+				  .base = base + n->p.n +
 					  s * (size_t)g->o->max_new};
 		q->ids = ft_xcalloc((size_t)g->o->max_new, sizeof(*q->ids));
 		q->logps = ft_xcalloc((size_t)g->o->max_new, sizeof(*q->logps));
 	}
-	g->next++;
-	return true;
+	g->waits = false;
 }
 
 static void add_token(struct gen *g, int32_t id, size_t pos, size_t place)
@@ -122,7 +130,7 @@ static void lay_out(struct gen *g, size_t *nrow)
 	*nrow = 0;
 	for (size_t i = 0; i < g->nseq; i++) {
 		struct seq *q = &g->seq[i];
-		const struct ft_gen_prompt *pr = &g->p[q->g->prompt];
+		const struct ft_gen_prompt *pr = &q->g->p;
 		int32_t n = (int32_t)pr->n, own = (int32_t)q->n;
 
 		if (q->g->fresh && q->sample == 0) {
@@ -161,7 +169,7 @@ static void draw(struct gen *g, size_t from, size_t n)
 		uint64_t at = (uint64_t)q->sample << 32 | q->n;
 
 		g->u[i] = ft_rng_unit((uint64_t)g->o->seed, FT_RNG_SAMPLE,
-				      g->p[q->g->prompt].key, at);
+				      q->g->p.key, at);
 	}
 	k->put(k, g->d_u, g->u, n * sizeof(*g->u));
 	k->sample(k, &(struct ftk_sample){.id = g->d_id,
@@ -188,7 +196,7 @@ static int finish(struct gen *g, struct seq *q, bool stopped,
 				 .logps = q->logps,
 				 .n = q->n,
 				 .stopped = stopped};
-	int rc = g->sink->done(g->sink->self, &out, err);
+	int rc = g->io->done(g->io->self, &out, err);
 	struct group *old = q->g;
 
 	free(q->ids);
@@ -224,9 +232,9 @@ static int take(struct gen *g, size_t nrow, struct ft_err *err)
 
 		q->ids[q->n] = id;
 		q->logps[q->n++] = g->logp[i];
-		if (!stop && g->sink->token)
-			stop = g->sink->token(g->sink->self, q->g->prompt,
-					      q->sample, id);
+		if (!stop && g->io->token)
+			stop = g->io->token(g->io->self, q->g->prompt,
+					    q->sample, id);
 		if (stop || q->n == (size_t)g->o->max_new)
 			rc = finish(g, q, stop, err);
 	}
@@ -236,26 +244,6 @@ static int take(struct gen *g, size_t nrow, struct ft_err *err)
 	}
 	g->nseq = kept;
 	return rc;
-}
-
-static int step(struct gen *g, struct ft_err *err)
-{
-	struct ft_run run = {.adapter = g->a, .kv = &g->kv, .place = g->place};
-	size_t fresh = 0, nrow;
-
-	while (g->next < g->np &&
-	       (!fresh || fresh + g->p[g->next].n <= g->prefill)) {
-		size_t n = g->p[g->next].n;
-
-		if (!admit(g))
-			break;
-		fresh += n;
-	}
-	lay_out(g, &nrow);
-	ft_model_forward(g->m, &run, &g->pass);
-	for (size_t i = 0; i < nrow; i += g->rows)
-		draw(g, i, nrow - i < g->rows ? nrow - i : g->rows);
-	return take(g, nrow, err);
 }
 
 /* --- memory --- */
@@ -271,27 +259,49 @@ static void *dev(struct gen *g, size_t n, size_t size, struct ft_err *err)
 	return p;
 }
 
+static void free_cache(struct gen *g)
+{
+	struct ftk *k = ft_model_backend(g->m);
+
+	for (size_t l = 0; l < ft_model_config(g->m)->layers; l++) {
+		if (g->kv.k && g->kv.k[l])
+			k->free(k, g->kv.k[l]);
+		if (g->kv.v && g->kv.v[l])
+			k->free(k, g->kv.v[l]);
+	}
+	free(g->kv.k);
+	free(g->kv.v);
+	g->kv = (struct ft_kv){0};
+}
+
+/* Places for a batch of prompts like the present one, rounded up, or as many as
+   CACHE_BYTES hold; but at least for this one. */
+static size_t wanted_cap(const struct gen *g)
+{
+	const struct ft_config *c = ft_model_config(g->m);
+	size_t act = ft_model_backend(g->m)->act_size;
+	size_t width = c->kv_heads * c->head_dim * act;
+	size_t most = CACHE_BYTES / (2 * c->layers * width);
+	size_t groups = (size_t)(g->o->batch / g->o->samples);
+	size_t cap = (need(g) + PREFILL - 1) / PREFILL * PREFILL;
+
+	cap *= groups ? groups : 1;
+	if (cap > most)
+		cap = most;
+	return cap < need(g) ? need(g) : cap;
+}
+
+/* A larger cache, while there is nothing in it. */
 static int cache(struct gen *g, struct ft_err *err)
 {
 	const struct ft_config *c = ft_model_config(g->m);
-	struct ftk *k = ft_model_backend(g->m);
-	size_t width = c->kv_heads * c->head_dim * k->act_size, most = 0;
-	size_t sum = 0, most_tokens = CACHE_BYTES / (2 * c->layers * width);
-	size_t groups;
+	size_t act = ft_model_backend(g->m)->act_size;
+	size_t width = c->kv_heads * c->head_dim * act, cap = wanted_cap(g);
 
-	for (size_t i = 0; i < g->np; i++) {
-		if (need(g, i) > most)
-			most = need(g, i);
-		sum += need(g, i);
-	}
-	groups = (size_t)(g->o->batch / g->o->samples);
-	g->kv.cap = most * (groups ? groups : 1);
-	if (g->kv.cap > most_tokens)
-		g->kv.cap = most_tokens;
-	if (g->kv.cap > sum)
-		g->kv.cap = sum;
-	if (g->kv.cap < most)
-		g->kv.cap = most;
+	if (g->nseq || cap <= g->kv.cap)
+		return 0;
+	free_cache(g);
+	g->kv.cap = cap;
 	g->kv.k = ft_xcalloc(c->layers, sizeof(*g->kv.k));
 	g->kv.v = ft_xcalloc(c->layers, sizeof(*g->kv.v));
 	for (size_t l = 0; l < c->layers; l++) {
@@ -303,32 +313,34 @@ static int cache(struct gen *g, struct ft_err *err)
 	return 0;
 }
 
+/* Room for passes with the present prompt; what is kept between passes, the
+   cache, is not touched. */
 static int reserve(struct gen *g, struct ft_err *err)
 {
-	struct ft_reserve r = {.r = g->a ? g->a->max_r : 0};
-	size_t longest = 0;
+	struct ft_reserve r = {
+		.r = g->a ? g->a->max_r : 0, .nseg = g->capseq, .n = g->capseq};
+	struct ft_pass *p = &g->pass;
 
-	for (size_t i = 0; i < g->np; i++) {
-		if (g->p[i].n > longest)
-			longest = g->p[i].n;
-	}
+	if (g->p.n <= g->longest)
+		return 0;
+	g->longest = (g->p.n + PREFILL - 1) / PREFILL * PREFILL;
+	g->prefill = g->longest;
+	r.t = g->prefill + g->capseq;
+	r.positions = g->longest + (size_t)g->o->max_new;
+	p->ids = ft_xrealloc(p->ids, r.t, sizeof(*p->ids));
+	p->pos = ft_xrealloc(p->pos, r.t, sizeof(*p->pos));
+	p->key = ft_xrealloc(p->key, r.t, sizeof(*p->key));
+	g->place = ft_xrealloc(g->place, r.t, sizeof(*g->place));
+	return ft_model_reserve(g->m, &r, err);
+}
+
+static void arrays(struct gen *g)
+{
 	g->capseq = (size_t)(g->o->batch > g->o->samples ? g->o->batch
 							 : g->o->samples);
-	g->prefill = longest > PREFILL ? longest : PREFILL;
-	r.t = g->prefill + g->capseq;
-	r.nseg = g->capseq + g->prefill;
-	if (r.nseg > g->capseq + g->np)
-		r.nseg = g->capseq + g->np;
-	r.n = g->capseq;
-	r.positions = longest + (size_t)g->o->max_new;
-	g->pass.ids = ft_xcalloc(r.t, sizeof(*g->pass.ids));
-	g->pass.pos = ft_xcalloc(r.t, sizeof(*g->pass.pos));
-	g->pass.key = ft_xcalloc(r.t, sizeof(*g->pass.key));
-	g->pass.seg = ft_xcalloc(r.nseg, sizeof(*g->pass.seg));
-	g->place = ft_xcalloc(r.t, sizeof(*g->place));
+	g->pass.seg = ft_xcalloc(g->capseq, sizeof(*g->pass.seg));
 	g->seq = ft_xcalloc(g->capseq, sizeof(*g->seq));
-	g->group = ft_xcalloc(g->capseq + 1, sizeof(*g->group));
-	return ft_model_reserve(g->m, &r, err);
+	g->group = ft_xcalloc(g->capseq + 1, sizeof(struct group *));
 }
 
 static int draws(struct gen *g, struct ft_err *err)
@@ -375,21 +387,13 @@ static void release(struct gen *g)
 		if (devs[i])
 			k->free(k, devs[i]);
 	}
-	for (size_t l = 0;
-	     g->kv.k && g->kv.v && l < ft_model_config(g->m)->layers; l++) {
-		if (g->kv.k[l])
-			k->free(k, g->kv.k[l]);
-		if (g->kv.v[l])
-			k->free(k, g->kv.v[l]);
-	}
+	free_cache(g);
 	for (size_t i = 0; i < g->nseq; i++) {
 		free(g->seq[i].ids);
 		free(g->seq[i].logps);
 	}
 	for (size_t i = 0; i < g->ngroup; i++)
 		free(g->group[i]);
-	free(g->kv.k);
-	free(g->kv.v);
 	ft_pass_release(&g->pass);
 	free(g->place);
 	free(g->seq);
@@ -404,22 +408,82 @@ static void release(struct gen *g)
 	free(g->top_p);
 }
 
-int ft_generate(struct ft_model *m, const struct ft_adapter *a,
-		const struct ft_gen_opts *o, const struct ft_gen_prompt *p,
-		size_t n, const struct ft_gen_sink *sink, struct ft_err *err)
+/* --- a step --- */
+
+/* Have the next prompt wait, and room for it to be computed. */
+static int fetch(struct gen *g, struct ft_err *err)
 {
-	struct gen g = {.m = m, .a = a, .o = o, .p = p, .np = n, .sink = sink};
+	int rc;
+
+	if (g->waits || g->end)
+		return 0;
+	rc = g->io->next(g->io->self, &g->p, err);
+	if (rc < 0)
+		return -1;
+	g->waits = rc > 0;
+	g->end = !rc;
+	if (!rc)
+		return 0;
+	if (need(g) > INT32_MAX)
+		return ft_err_set(err, FT_EXIT_SYS,
+				  "no memory for generation (%zu places)",
+				  need(g));
+	if (reserve(g, err) < 0)
+		return -1;
+	return g->d_id ? 0 : draws(g, err);
+}
+
+/* Take in what fits. */
+static int admit(struct gen *g, struct ft_err *err)
+{
+	size_t fresh = 0, samples = (size_t)g->o->samples, at, base;
+
+	while (!g->nseq || g->nseq + samples <= (size_t)g->o->batch) {
+		if (too_far(g))
+			return 0;
+		if (fetch(g, err) < 0)
+			return -1;
+		if (!g->waits || (fresh && fresh + g->p.n > g->prefill))
+			return 0;
+		if (cache(g, err) < 0)
+			return -1;
+		base = find_room(g, need(g), &at);
+		if (base == SIZE_MAX)
+			return 0;
+		fresh += g->p.n;
+		add_group(g, base, at);
+	}
+	return 0;
+}
+
+static int step(struct gen *g, struct ft_err *err)
+{
+	struct ft_run run = {.adapter = g->a, .kv = &g->kv};
+	size_t nrow;
+
+	if (admit(g, err) < 0)
+		return -1;
+	if (!g->nseq)
+		return 0;
+	run.place = g->place;
+	lay_out(g, &nrow);
+	ft_model_forward(g->m, &run, &g->pass);
+	for (size_t i = 0; i < nrow; i += g->rows)
+		draw(g, i, nrow - i < g->rows ? nrow - i : g->rows);
+	return take(g, nrow, err);
+}
+
+int ft_generate(struct ft_model *m, const struct ft_adapter *a,
+		const struct ft_gen_opts *o, const struct ft_gen_io *io,
+		struct ft_err *err)
+{
+	struct gen g = {.m = m, .a = a, .o = o, .io = io};
 	int rc = 0;
 
-	if (!n)
-		return 0;
-	rc = reserve(&g, err);
-	if (!rc)
-		rc = cache(&g, err);
-	if (!rc)
-		rc = draws(&g, err);
-	while (!rc && (g.nseq || g.next < g.np))
+	arrays(&g);
+	do
 		rc = step(&g, err);
+	while (!rc && (g.nseq || !g.end));
 	release(&g);
 	return rc;
 }

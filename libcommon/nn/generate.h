@@ -23,21 +23,26 @@ struct ft_gen_opts {
 	}
 
 struct ft_gen_prompt {
-	const int32_t *ids; /* at least one; borrowed */
+	const int32_t *ids; /* at least one; borrowed until its last sample */
 	size_t n;
 	uint64_t key; /* names the prompt for random numbers: its row */
 };
 
 struct ft_gen_out {
-	size_t prompt, sample;
-	const int32_t *ids; /* [n] with the end token, if it came */
-	const float *logps; /* [n] before temperature and cuts */
+	size_t prompt, sample; /* prompts count from 0, as they came */
+	const int32_t *ids;    /* [n] with the end token, if it came */
+	const float *logps;    /* [n] before temperature and cuts */
 	size_t n;
 	bool stopped; /* an end token or the caller; else max_new */
 };
 
-struct ft_gen_sink {
+/* Where prompts come from and samples go. */
+struct ft_gen_io {
 	void *self;
+	/* The next prompt: 1, 0 at the end, -1 with err filled.  Asked for as
+	   soon as there is room for one, and not before; so what is computed
+	   together depends on the prompts alone. */
+	int (*next)(void *self, struct ft_gen_prompt *p, struct ft_err *err);
 	/* A token came; true ends its sequence.  May be NULL. */
 	bool (*token)(void *self, size_t prompt, size_t sample, int32_t id);
 	/* A sequence ended; -1 gives up with err filled. */
@@ -45,8 +50,11 @@ struct ft_gen_sink {
 		    struct ft_err *err);
 };
 
+/* All prompts that io has.  Memory does not grow with their number: none is
+   taken while one that came FT_GEN_AHEAD * batch before is not done. */
+enum { FT_GEN_AHEAD = 8 };
 int ft_generate(struct ft_model *m, const struct ft_adapter *a,
-		const struct ft_gen_opts *o, const struct ft_gen_prompt *p,
-		size_t n, const struct ft_gen_sink *sink, struct ft_err *err);
+		const struct ft_gen_opts *o, const struct ft_gen_io *io,
+		struct ft_err *err);
 
 #endif

@@ -242,6 +242,40 @@ static int check_surplus(struct ft_model *m, struct ft_err *err)
 	return 0;
 }
 
+static bool equal(const struct ft_tensor *a, const struct ft_tensor *b)
+{
+	float *x, *y;
+	bool same;
+
+	if (a->numel != b->numel)
+		return false;
+	if (a->dtype == b->dtype)
+		return !memcmp(a->data, b->data, a->nbytes);
+	x = ft_xmalloc(a->numel * sizeof(*x));
+	y = ft_xmalloc(b->numel * sizeof(*y));
+	same = !ft_to_f32(x, a->data, a->dtype, a->numel) &&
+	       !ft_to_f32(y, b->data, b->dtype, b->numel) &&
+	       !memcmp(x, y, a->numel * sizeof(*x));
+	free(x);
+	free(y);
+	return same;
+}
+
+/* A head of its own that is not the embedding is one, whatever config.json
+   says: so transformers 5 reads it. */
+static void check_tied(struct ft_model *m)
+{
+	char name[FT_NAME_MAX];
+	const struct ft_tensor *e, *h;
+
+	snprintf(name, sizeof(name), "%s.weight", m->cfg.arch->names[FT_EMBED]);
+	e = ft_st_find(&m->st, name);
+	snprintf(name, sizeof(name), "%s.weight", m->cfg.arch->names[FT_HEAD]);
+	h = ft_st_find(&m->st, name);
+	if (e && h && !equal(e, h))
+		m->cfg.tied = false;
+}
+
 static int load_weights(struct ft_model *m, struct ft_err *err)
 {
 	struct walk k;
@@ -291,6 +325,8 @@ int ft_model_open(struct ft_model **out, struct ftk *k, const char *dir,
 	m->act = ft_xcalloc(m->cfg.layers, sizeof(*m->act));
 	if (ft_st_open_dir(&m->st, dir, err) < 0)
 		goto fail;
+	if (m->cfg.tied)
+		check_tied(m);
 	if (check_surplus(m, err) < 0 || load_weights(m, err) < 0) {
 		ft_err_at(err, dir, 0);
 		goto fail;

@@ -93,6 +93,23 @@ static int check_fields(const struct ft_json *o, struct ft_err *err)
 	return 0;
 }
 
+/* How A and B began says nothing, unless the base's weights were changed with
+   them: such an adapter means the changed ones. */
+static int check_init(const struct ft_json *o, struct ft_err *err)
+{
+	static const char *const kept[] = {"gaussian", "eva", "orthogonal",
+					   "mica"};
+	const struct ft_json *v = ft_json_get(o, "init_lora_weights");
+
+	if (!v || v->type != FT_JSON_STRING ||
+	    listed(kept, sizeof(kept) / sizeof(*kept), v->s))
+		return 0;
+	return ft_err_set(
+		err, FT_EXIT_DATA,
+		"init_lora_weights '%.64s' changes the base's weights, which is not supported (PEFT converts it with path_initial_model_for_weight_conversion)",
+		v->s);
+}
+
 static int get_numbers(struct ft_adapter *a, const struct ft_json *o,
 		       struct ft_err *err)
 {
@@ -190,7 +207,8 @@ static int load(struct ft_adapter *a, struct ftk *k, const struct ft_config *c,
 		ft_err_set(err, FT_EXIT_DATA, "not a JSON object");
 		goto out;
 	}
-	if (check_fields(o, err) < 0 || get_numbers(a, o, err) < 0)
+	if (check_fields(o, err) < 0 || check_init(o, err) < 0 ||
+	    get_numbers(a, o, err) < 0)
 		goto out;
 	if (ft_json_str(o, "base_model_name_or_path", &base, &n, err) > 0)
 		a->base = ft_xstrdup(base);
@@ -264,21 +282,35 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* A name means a module of every layer; where some layers have none, those
+   that have one are named whole. */
 static void add_targets(const struct ft_adapter *a, const struct ft_config *c,
 			struct ft_str *s)
 {
-	const char *names[FT_NSLOT];
-	size_t n = 0;
-	bool seen[FT_NSLOT] = {false};
+	char **names = ft_xcalloc(a->nmod, sizeof(*names));
+	size_t in[FT_NSLOT] = {0}, n = 0;
+	char path[128];
 
+	for (size_t i = 0; i < a->nmod; i++)
+		in[a->mod[i].slot]++;
 	for (size_t i = 0; i < a->nmod; i++) {
-		if (!seen[a->mod[i].slot])
-			names[n++] = ft_slot_module(c, a->mod[i].slot);
-		seen[a->mod[i].slot] = true;
+		enum ft_slot slot = a->mod[i].slot;
+
+		if (in[slot] < c->layers) {
+			ft_config_name(c, slot, a->mod[i].layer, path,
+				       sizeof(path));
+			names[n++] = ft_xstrdup(path);
+		} else if (a->mod[i].layer == 0) {
+			names[n++] = ft_xstrdup(ft_slot_module(c, slot));
+		}
 	}
-	qsort(names, n, sizeof(*names), by_name);
-	for (size_t i = 0; i < n; i++)
+	if (n)
+		qsort(names, n, sizeof(*names), by_name);
+	for (size_t i = 0; i < n; i++) {
 		ft_str_addf(s, "%s\n    \"%s\"", i ? "," : "", names[i]);
+		free(names[i]);
+	}
+	free(names);
 }
 
 /* Every field PEFT 0.21 knows that may matter, sorted, indent 2, as it writes

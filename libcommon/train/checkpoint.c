@@ -21,6 +21,8 @@
 
 enum { COPY_MAX = 1 << 29 };
 
+#define MAX_COUNT (INT64_C(1) << 53)
+
 static void join(struct ft_str *s, const char *dir, const char *name)
 {
 	ft_str_clear(s);
@@ -595,12 +597,29 @@ static int load_history(struct ft_trainer *t, const struct ft_json *o,
 static int load_numbers(struct ft_trainer *t, const struct ft_json *o,
 			struct ft_err *err)
 {
-	if (ft_json_int(o, "step", &t->step, err) <= 0 ||
-	    ft_json_int(o, "num_tokens", &t->num_tokens, err) <= 0 ||
-	    ft_json_int(o, "optimizer_steps", &t->optim.t, err) <= 0 ||
-	    ft_json_int(o, "bad_steps", &t->bad, err) <= 0 ||
-	    ft_json_int(o, "skipped_steps", &t->skipped, err) <= 0 ||
-	    ft_json_real(o, "train_loss_sum", &t->train_loss_sum, err) <= 0 ||
+	const struct {
+		const char *key;
+		int64_t *v;
+	} counts[] = {
+		{"step", &t->step},
+		{"num_tokens", &t->num_tokens},
+		{"optimizer_steps", &t->optim.t},
+		{"bad_steps", &t->bad},
+		{"skipped_steps", &t->skipped},
+	};
+
+	for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
+		const char *key = counts[i].key;
+
+		if (ft_json_int(o, key, counts[i].v, err) <= 0 ||
+		    *counts[i].v < 0 || *counts[i].v > MAX_COUNT ||
+		    t->step > t->total)
+			return ft_err_set(
+				err, FT_EXIT_DATA,
+				"rng_state.json: '%s' is missing or out of range",
+				key);
+	}
+	if (ft_json_real(o, "train_loss_sum", &t->train_loss_sum, err) <= 0 ||
 	    load_window(t, o) < 0)
 		return ft_err_set(err, FT_EXIT_DATA,
 				  "rng_state.json lacks a field");

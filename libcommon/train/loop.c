@@ -116,16 +116,19 @@ static int load_data(struct ft_trainer *t, const char *stream,
 		     struct ft_err *err)
 {
 	struct ft_train_opts *o = t->o;
-	const struct ft_config *c = ft_model_config(t->l.model);
+	struct ft_data_want w = {.kinds = t->method->kinds,
+				 .c = ft_model_config(t->l.model),
+				 .model_dir = t->l.dir,
+				 .allow_no_stop = o->allow_no_stop,
+				 .copy_dir = o->out};
 
-	if (ft_data_load(&t->data, stream, t->method->kinds, c, t->l.dir,
-			 o->allow_no_stop, err) < 0)
+	if (ft_data_load(&t->data, stream, &w, err) < 0)
 		return -1;
 	ft_data_deal(&t->data, o);
 	if (!o->eval_file)
 		return 0;
-	if (ft_data_load(&t->eval, o->eval_file, t->method->kinds, c, t->l.dir,
-			 true, err) < 0)
+	w.allow_no_stop = true;
+	if (ft_data_load(&t->eval, o->eval_file, &w, err) < 0)
 		return -1;
 	t->has_eval = true;
 	return 0;
@@ -212,7 +215,7 @@ void ft_trainer_pass(struct ft_trainer *t, const struct ft_data *d,
 {
 	ft_pass_clear(&t->pass);
 	for (size_t i = 0; i < n; i++)
-		ft_pass_add(&t->pass, &d->b, rows[i], false);
+		ft_pass_add(&t->pass, ft_data_row(d, rows[i]), 0, false);
 }
 
 static void all_micros(struct ft_trainer *t, const struct ft_data *d,
@@ -232,7 +235,7 @@ static double epoch_of(const struct ft_trainer *t)
 	return (double)t->step / (double)ft_data_steps_per_epoch(&t->data);
 }
 
-static void evaluate(struct ft_trainer *t)
+static int evaluate(struct ft_trainer *t, struct ft_err *err)
 {
 	struct ft_sums sums = {{0}};
 	struct ft_str fields = {0};
@@ -243,12 +246,15 @@ static void evaluate(struct ft_trainer *t)
 	for (size_t i = 0; i < n; i++)
 		rows[i] = i;
 	all_micros(t, &t->eval, rows, n, false, &sums);
+	free(rows);
+	if (ft_data_check(&t->eval, err) < 0)
+		return -1;
 	ft_metric(&fields, "", "epoch", epoch_of(t));
 	loss = t->method->report(t, &sums, "eval_", &fields);
 	ft_metrics_put(&t->metrics, t->step, fields.s);
 	ft_info("step %lld eval_loss %.4f", (long long)t->step, loss);
 	ft_str_release(&fields);
-	free(rows);
+	return 0;
 }
 
 /* Speed since the last logged line; its sums, which a checkpoint keeps, are
@@ -327,6 +333,8 @@ static int one_step(struct ft_trainer *t, size_t *rows, struct window *w,
 	ft_optimizer_zero(&t->optim);
 	t->weight = t->method->weight(t, &t->data, rows, n);
 	all_micros(t, &t->data, rows, n, true, &sums);
+	if (ft_data_check(&t->data, err) < 0)
+		return -1;
 	t->run.dropout = 0;
 	loss = t->method->report(t, &sums, "", &none);
 	ft_str_release(&none);
@@ -376,7 +384,7 @@ static int train_steps(struct ft_trainer *t, int *sig, struct ft_err *err)
 		last = t->step == t->total;
 		if (!rc && t->has_eval &&
 		    (last || due(t->step, t->o->eval_steps)))
-			evaluate(t);
+			rc = evaluate(t, err);
 		if (!rc && (save_signal || due(t->step, t->o->save_steps) ||
 			    (last && t->o->save_steps))) {
 			save_signal = 0;

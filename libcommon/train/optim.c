@@ -165,7 +165,7 @@ int64_t ft_warmup_steps(const struct ft_train_opts *o, int64_t total)
 	if (o->schedule == FT_SCHED_CONSTANT)
 		return 0;
 	if (o->warmup_steps >= 1)
-		return (int64_t)ceil(o->warmup_steps);
+		return (int64_t)o->warmup_steps;
 	return (int64_t)ceil((double)total * (o->warmup_steps > 0
 						      ? o->warmup_steps
 						      : o->warmup_ratio));

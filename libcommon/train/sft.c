@@ -12,7 +12,7 @@ static double weight(const struct ft_trainer *t, const struct ft_data *d,
 
 	(void)t;
 	for (size_t i = 0; i < n; i++)
-		sum += (double)ft_data_row_supervised(d, rows[i]);
+		sum += (double)d->supervised[rows[i]];
 	return sum;
 }
 

@@ -280,6 +280,13 @@ static void refused_fields(void)
 	struct ft_adapter a;
 
 	refuse("\"use_dora\": false", "\"use_dora\": true", "'use_dora'");
+	refuse("\"init_lora_weights\": true",
+	       "\"init_lora_weights\": \"pissa_niter_4\"",
+	       "init_lora_weights 'pissa_niter_4'");
+	CHECK(load(&a, edited("\"init_lora_weights\": true",
+			      "\"init_lora_weights\": \"gaussian\"")),
+	      "an init that leaves the base alone: %s", err.msg);
+	ft_adapter_release(&a);
 	refuse("\"lora_bias\": false", "\"lora_bias\": true", "'lora_bias'");
 	refuse("\"bias\": \"none\"", "\"bias\": \"all\"", "'bias'");
 	refuse("\"fan_in_fan_out\": false", "\"fan_in_fan_out\": true",
@@ -435,6 +442,29 @@ static void merges(void)
 	ft_adapter_release(&a);
 }
 
+/* Modules of some layers only are named so that PEFT, and we, find those. */
+static void some_layers(void)
+{
+	static const char *const t[] = {"layers.1.mlp.up_proj", "q_proj"};
+	const char *dir = scratch_path("some");
+	struct ft_adapter a, b;
+	char *s;
+	size_t n;
+
+	CHECK(make(&a, 3, t, 2) && !mkdir(dir, 0777) &&
+		      !ft_adapter_save(&a, &c, dir, "x", &err),
+	      "saved %s", err.msg);
+	s = ft_read_file(scratch_path("some/adapter_config.json"), 1 << 20, &n,
+			 &err);
+	CHECK(s && strstr(s, "[\n    \"model.layers.1.mlp.up_proj\",\n"
+			     "    \"q_proj\"\n  ]"),
+	      "one of a layer is named whole");
+	CHECK(load(&b, dir) && b.nmod == 3, "and loads again: %s", err.msg);
+	free(s);
+	ft_adapter_release(&a);
+	ft_adapter_release(&b);
+}
+
 static void bases(void)
 {
 	struct ft_str s = {0};
@@ -474,6 +504,7 @@ int main(void)
 	refused_tensors();
 	copies();
 	merges();
+	some_layers();
 	bases();
 	k->close(k);
 	return test_done();

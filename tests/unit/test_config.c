@@ -86,6 +86,20 @@ static void spellings(void)
 		 "\"rope_theta\":7"},
 		{"\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":2},\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":3}",
 		 "\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}"},
+		/* all of it: its rope_theta too */
+		{"\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":2},\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":2,\"rope_theta\":7}",
+		 "\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}"},
+		{"\"rope_theta\":9,\"rope_scaling\":{\"rope_type\":\"default\",\"rope_theta\":7}",
+		 "\"rope_theta\":7"},
+		/* one that says nothing beats nothing */
+		{"\"rope_scaling\":{},\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":3,\"rope_theta\":7}",
+		 "\"rope_theta\":7,\"rope_scaling\":{\"type\":\"linear\",\"factor\":3}"},
+		/* the original length may stand outside, and wins there */
+		{"\"original_max_position_embeddings\":32,\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":1,\"high_freq_factor\":4,\"original_max_position_embeddings\":16}",
+		 "\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":1,\"high_freq_factor\":4,\"original_max_position_embeddings\":32}"},
+		/* and is max_position_embeddings where nobody says */
+		{"\"max_position_embeddings\":48,\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":1,\"high_freq_factor\":4}",
+		 "\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":1,\"high_freq_factor\":4,\"original_max_position_embeddings\":48}"},
 	};
 
 	for (size_t i = 0; i < sizeof(same) / sizeof(*same); i++) {
@@ -126,6 +140,16 @@ static void refusals(void)
 	    "'dynamic'");
 	bad("{" LLAMA ",\"rope_scaling\":{\"type\":\"linear\"}}",
 	    "without factor");
+	bad("{" LLAMA
+	    ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":1}}",
+	    "'llama3' without high_freq_factor");
+	bad("{" LLAMA
+	    ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":2,\"partial_rotary_factor\":0.5}}",
+	    "partial_rotary_factor");
+	bad("{" LLAMA ",\"rope_parameters\":7}",
+	    "rope_parameters is not an object");
+	bad("{\"model_type\":\"llama\",\"vocab_size\":9,\"hidden_size\":20,\"intermediate_size\":8,\"num_hidden_layers\":1,\"num_attention_heads\":3}",
+	    "hidden_size 20 is no multiple of num_attention_heads 3");
 	bad("{" LLAMA ",\"rope_scaling\":[]}", "not an object");
 	bad("{" LLAMA ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":0}}",
 	    "factor must be a positive");
@@ -230,7 +254,8 @@ static void table(void)
 static void files(void)
 {
 	static const char config[] = "{" LLAMA ",\"eos_token_id\":2}";
-	static const char gen[] = "{\"eos_token_id\":[2,5]}";
+	static const char gen[] = "{\"eos_token_id\":[7,5]}";
+	static const char none[] = "{\"eos_token_id\":null}";
 	struct ft_config c;
 	struct ft_err err = {0};
 
@@ -242,8 +267,12 @@ static void files(void)
 	      "without generation_config.json");
 	scratch_file("generation_config.json", gen, sizeof(gen) - 1);
 	CHECK(!ft_config_load(&c, scratch(), &err) && c.neos == 2 &&
-		      ft_config_is_eos(&c, 5),
-	      "generation_config.json names one more end token");
+		      ft_config_is_eos(&c, 5) && ft_config_is_eos(&c, 7),
+	      "generation_config.json has other end tokens");
+	scratch_file("generation_config.json", none, sizeof(none) - 1);
+	CHECK(!ft_config_load(&c, scratch(), &err) && c.neos == 1 &&
+		      ft_config_is_eos(&c, 2),
+	      "generation_config.json has none");
 	scratch_file("generation_config.json", gen, sizeof(gen) - 3);
 	CHECK(ft_config_load(&c, scratch(), &err) < 0 &&
 		      strstr(err.where, "generation_config.json"),

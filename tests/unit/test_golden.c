@@ -315,9 +315,23 @@ static void trl(const struct gold *g, const char *backend, const char *isa)
 }
 
 struct text {
+	struct ft_gen_prompt prompt;
+	bool given;
 	int32_t ids[256];
 	size_t n;
 };
+
+static int give_prompt(void *self, struct ft_gen_prompt *p, struct ft_err *err)
+{
+	struct text *t = self;
+
+	(void)err;
+	if (t->given)
+		return 0;
+	t->given = true;
+	*p = t->prompt;
+	return 1;
+}
 
 static int take_text(void *self, const struct ft_gen_out *o, struct ft_err *err)
 {
@@ -334,14 +348,14 @@ static void greedy(struct eng *e, const struct gold *g)
 	const struct ft_tensor *p = want(g, "greedy.prompt");
 	const struct ft_tensor *b = want(g, "greedy.ids");
 	struct ft_gen_opts o = FT_GEN_DEFAULTS;
-	struct ft_gen_prompt prompt = {.ids = p->data, .n = p->numel};
-	struct text t = {{0}, 0};
-	struct ft_gen_sink sink = {.self = &t, .done = take_text};
+	struct text t = {.prompt = {.ids = p->data, .n = p->numel}};
+	struct ft_gen_io io = {
+		.self = &t, .next = give_prompt, .done = take_text};
 	struct ft_err err = {0};
 
 	o.temperature = 0;
 	o.max_new = (int64_t)b->numel;
-	if (ft_generate(e->m, NULL, &o, &prompt, 1, &sink, &err) < 0)
+	if (ft_generate(e->m, NULL, &o, &io, &err) < 0)
 		eng_die("generate", &err);
 	CHECK(t.n == b->numel && !memcmp(t.ids, b->data, t.n * sizeof(*t.ids)),
 	      "%s %s: greedy text of %zu tokens", e->k->name, e->k->isa, t.n);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "libcommon/io/input.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <zstd.h>
@@ -83,11 +84,13 @@ static void test_zstd(void)
 				17 << 3, 9,    0,    0,    'x'};
 	size_t cap = ZSTD_compressBound(BIG) * 2;
 	unsigned char *z = ft_xmalloc(cap), *buf = ft_xmalloc(2 * BIG + 1);
+	unsigned char *skip = ft_xmalloc(cap + 13);
 	size_t n = compress(z, cap, big, BIG), m;
 	struct ft_input *in;
 	struct ft_err err;
 	bool ok = true;
 
+	memcpy(skip, "\x5f\x2a\x4d\x18\x05\0\0\0", 8);
 	CHECK(drain_mem(z, n, buf, 2 * BIG, &err) == BIG &&
 		      !memcmp(buf, big, BIG),
 	      "a frame");
@@ -100,6 +103,15 @@ static void test_zstd(void)
 		      !memcmp(buf + BIG, big, 1000),
 	      "the same in a file");
 	ft_input_close(in);
+	memcpy(skip + 8, "table", 5);
+	memcpy(skip + 13, z, n);
+	CHECK(drain_mem(skip, n + 13, buf, 2 * BIG, &err) == BIG &&
+		      !memcmp(buf, big, BIG),
+	      "behind a frame to be skipped %s", err.msg);
+	CHECK(drain_mem(skip, 12, buf, 2 * BIG, &err) < 0 &&
+		      drain_mem("P*x", 3, buf, 10, &err) == 3,
+	      "half of one, and text that begins so");
+	free(skip);
 	for (size_t cut = 4; cut < n; cut += cut < 40 ? 1 : 1009) {
 		ok = ok && drain_mem(z, cut, buf, 2 * BIG, &err) < 0 &&
 		     err.code == FT_EXIT_DATA;
@@ -224,6 +236,119 @@ static void test_errors(void)
 	free(s);
 }
 
+/* --- reading again ------------------------------------------------------- */
+
+/* How many files are in the scratch folder. */
+static int count(void)
+{
+	DIR *d = opendir(scratch());
+	int n = 0;
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n - 2;
+}
+
+/* in read through and then again, which is big whatever it came from. */
+static void keep(struct ft_input *in, const char *what, bool copy)
+{
+	unsigned char *buf = ft_xmalloc(BIG + 1), *again = ft_xmalloc(BIG);
+	struct ft_err err = {0};
+	struct ft_kept k;
+	int files = count();
+
+	CHECK(!ft_input_keep(in, &k, scratch_path("not/yet"), &err) &&
+		      k.copy == copy && count() == files,
+	      "%s: %s, no new name %s", what, copy ? "a copy" : "itself",
+	      err.msg);
+	CHECK(drain(in, buf, BIG + 1, 70001, &err) == BIG &&
+		      !memcmp(buf, big, BIG),
+	      "%s: read %s", what, err.msg);
+	ft_input_close(in);
+	CHECK(!ft_kept_read(&k, again, BIG, 0, &err) &&
+		      !memcmp(again, big, BIG) &&
+		      !ft_kept_read(&k, again, 1000, BIG - 1000, &err) &&
+		      !memcmp(again, big + BIG - 1000, 1000),
+	      "%s: and again %s", what, err.msg);
+	CHECK(ft_kept_read(&k, again, 2, BIG - 1, &err) < 0 &&
+		      err.code == FT_EXIT_DATA,
+	      "%s: not beyond its end: %s", what, err.msg);
+	CHECK(!ft_kept_check(&k, &err), "%s: unchanged", what);
+	ft_kept_release(&k);
+	ft_kept_release(&k);
+	free(again);
+	free(buf);
+}
+
+static struct ft_input *opened(const char *path)
+{
+	struct ft_input *in;
+	struct ft_err err;
+
+	if (ft_input_open(&in, path, &err) < 0)
+		exit(99);
+	return in;
+}
+
+static void test_keep(void)
+{
+	size_t cap = ZSTD_compressBound(BIG), n;
+	void *z = ft_xmalloc(cap);
+	char *plain = scratch_file("plain", big, BIG), *packed;
+	struct ft_err err = {0};
+	struct ft_input *in;
+	struct ft_kept k;
+	int pipe_fd[2], status;
+	pid_t child;
+
+	n = compress(z, cap, big, BIG);
+	packed = scratch_file("packed", z, n);
+	free(z);
+	keep(opened(plain), "a file", false);
+	keep(opened(packed), "a compressed file", true);
+	ft_input_mem(&in, big, BIG, &err);
+	keep(in, "memory", true);
+
+	if (pipe(pipe_fd) || (child = fork()) < 0)
+		exit(99);
+	if (child == 0) {
+		for (size_t at = 0; at < BIG; at += 1000)
+			if (write(pipe_fd[1], big + at, 1000) != 1000)
+				_exit(1);
+		_exit(0);
+	}
+	close(pipe_fd[1]);
+	dup2(pipe_fd[0], 0);
+	close(pipe_fd[0]);
+	keep(opened("-"), "a pipe", true);
+	waitpid(child, &status, 0);
+	CHECK(status == 0, "the writer wrote it all");
+
+	/* standard input that someone has read from does not begin at 0 */
+	if (!freopen(plain, "r", stdin) || lseek(0, 10, SEEK_SET) != 10)
+		exit(99);
+	CHECK(!ft_input_keep(in = opened("-"), &k, scratch(), &err) && k.copy,
+	      "a file begun already is copied %s", err.msg);
+	ft_input_close(in);
+	ft_kept_release(&k);
+
+	CHECK(ft_input_keep(in = opened(packed), &k, plain, &err) < 0 &&
+		      err.code == FT_EXIT_SYS,
+	      "a file is no folder for a copy: %s", err.msg);
+	ft_input_close(in);
+	ft_kept_release(&k);
+	CHECK(!ft_input_keep(in = opened(plain), &k, scratch(), &err),
+	      "a file %s", err.msg);
+	ft_input_close(in);
+	if (truncate(plain, 100))
+		exit(99);
+	CHECK(ft_kept_check(&k, &err) < 0 && err.code == FT_EXIT_DATA &&
+		      !strcmp(err.where, plain),
+	      "one that changes is found out: %s", err.msg);
+	ft_kept_release(&k);
+}
+
 int main(void)
 {
 	uint32_t x = 1;
@@ -238,6 +363,7 @@ int main(void)
 	test_pipe();
 	test_exact();
 	test_errors();
+	test_keep();
 	free(big);
 	return test_done();
 }

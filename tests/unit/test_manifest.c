@@ -55,7 +55,7 @@ static void test_damage(void)
 	static const char *const outside[] = {"../x"};
 	static const char *const deep[] = {"s/t/c"};
 	static const char *const absent[] = {"nothing"};
-	char *dir = scratch_path("d");
+	char *dir = scratch_path("d"), hex[65];
 	struct ft_err err;
 
 	scratch_file("d/b.txt", "hellO", 5);
@@ -68,6 +68,14 @@ static void test_damage(void)
 	unlink(scratch_path("d/b.txt"));
 	CHECK(ft_manifest_check(dir, &err) == -1 && err.code == FT_EXIT_DATA,
 	      "missing: %s", err.msg);
+	alarm(10);
+	CHECK(mkfifo(scratch_path("d/b.txt"), 0600) == 0 &&
+		      ft_manifest_check(dir, &err) == -1 &&
+		      err.code == FT_EXIT_DATA &&
+		      ft_file_sha256(scratch_path("d/b.txt"), hex, &err) == -1,
+	      "a fifo is not waited for: %s", err.msg);
+	alarm(0);
+	unlink(scratch_path("d/b.txt"));
 	CHECK(ft_manifest_drop(dir, &err) == 0 &&
 		      access(scratch_path("d/" FT_MANIFEST), F_OK) &&
 		      ft_manifest_check(dir, &err) == 1,

@@ -71,6 +71,8 @@ static void warmups(void)
 	      "a ratio is rounded up");
 	o.warmup_steps = 7;
 	CHECK(ft_warmup_steps(&o, 100) == 7, "steps beat the ratio");
+	o.warmup_steps = 2.9;
+	CHECK(ft_warmup_steps(&o, 100) == 2, "of which part of one is none");
 	o.warmup_steps = 0.1;
 	CHECK(ft_warmup_steps(&o, 95) == 10, "steps below 1 are a ratio");
 	o.warmup_steps = o.warmup_ratio = 0;

@@ -93,6 +93,13 @@ static void test_json(void)
 	    "metadata as an array");
 	CHECK(parse_n(nul, sizeof(nul) - 1, 0, &err) < 0, "a raw NUL: %s",
 	      err.msg);
+	bad("{\"__metadata__\":{\"a\":\"b\\u0000\"}}", 0, "NUL",
+	    "NUL in metadata");
+	bad("{\"__metadata__\":{\"a\\u0000\":\"b\"}}", 0, "NUL",
+	    "NUL in its name");
+	/* which wrote the second's entries behind the first's memory */
+	bad("{\"__metadata__\":{\"a\":\"b\"},\"__metadata__\\u0000\":{\"a\":\"b\"}}",
+	    0, "NUL", "metadata a second time");
 	bad("{\"a\\u0000b\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}",
 	    0, "NUL", "an escaped NUL in a name");
 }
@@ -223,6 +230,13 @@ static void test_files(void)
 	CHECK(ft_st_open(&st, at("none"), &err) < 0 && err.code == FT_EXIT_SYS,
 	      "no file: %s", err.msg);
 	CHECK(ft_st_open(&st, dir, &err) < 0, "a directory: %s", err.msg);
+	alarm(10);
+	CHECK(mkfifo(at("fifo"), 0600) == 0 &&
+		      ft_st_open(&st, at("fifo"), &err) < 0 &&
+		      err.code == FT_EXIT_DATA && strstr(err.msg, "regular"),
+	      "a fifo is not waited for: %s", err.msg);
+	alarm(0);
+	unlink(at("fifo"));
 }
 
 static int write_one(const char *path, const char *a, const char *b)

@@ -55,6 +55,11 @@ static void test_string(void)
 			   "\xC3\xA9\\u0000z\""),
 	      "a JSON string: %s", s.s);
 	ft_str_clear(&s);
+	ft_str_add_json(&s, "a\xe9l\xc3\xa9\xe2\x82", 7);
+	CHECK(!strcmp(s.s,
+		      "\"a\xEF\xBF\xBDl\xC3\xA9\xEF\xBF\xBD\xEF\xBF\xBD\""),
+	      "JSON of what is not UTF-8: %s", s.s);
+	ft_str_clear(&s);
 	ft_str_add_json(&s, "", 0);
 	CHECK(!strcmp(s.s, "\"\""), "an empty JSON string");
 	ft_str_release(&s);

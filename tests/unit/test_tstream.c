@@ -43,6 +43,31 @@ static void make_rows(struct ft_tokens *b, size_t n)
 	}
 }
 
+/* All of the stream at path; on error b and info are released. */
+static int load(struct ft_tokens *b, struct ft_stream_info *info,
+		struct ft_err *err)
+{
+	struct ft_stream_reader *r = NULL;
+	struct ft_input *in = NULL;
+	int rc;
+
+	*b = (struct ft_tokens){0};
+	*info = (struct ft_stream_info){0};
+	ft_tokens_reserve(b, 0, 0, 0);
+	rc = ft_input_open(&in, path, err);
+	if (rc == 0)
+		rc = ft_stream_open(&r, in, info, err);
+	while (rc == 0 && (rc = ft_stream_append(r, b, err)) > 0)
+		rc = 0;
+	if (rc < 0) {
+		ft_tokens_release(b);
+		ft_stream_info_release(info);
+	}
+	ft_stream_close(r);
+	ft_input_close(in);
+	return rc;
+}
+
 /* Write b as a stream to path; returns the status of the end. */
 static int write_stream(const struct ft_tokens *b, const char *ledger,
 			struct ft_err *err)
@@ -177,8 +202,7 @@ static void test_round_trip(size_t n, bool columns)
 		supervised += b.mask[t];
 	CHECK(write_stream(&b, "{\"in\":3}", &err) == 0, "write %zu rows %s", n,
 	      err.msg);
-	CHECK(ft_stream_load(path, &c, &info, &err) == 0, "read %zu rows %s", n,
-	      err.msg);
+	CHECK(load(&c, &info, &err) == 0, "read %zu rows %s", n, err.msg);
 	CHECK(same_rows(&b, &c), "the same rows");
 	CHECK(info.kind == FT_ROW_PAIR && info.vocab_size == 100 &&
 		      info.max_length == 64 && !strcmp(info.tokenizer, SHA) &&
@@ -211,8 +235,7 @@ static void test_ambiguous(void)
 	ft_tokens_column(&b, "seg", false)[1] = 1;
 	ft_tokens_column(&b, "tok", true)[0] = 2;
 	ft_tokens_column(&b, "also", true)[1] = 3;
-	CHECK(write_stream(&b, NULL, &err) == 0 &&
-		      ft_stream_load(path, &c, &info, &err) == 0,
+	CHECK(write_stream(&b, NULL, &err) == 0 && load(&c, &info, &err) == 0,
 	      "segments = tokens %s", err.msg);
 	CHECK(same_rows(&b, &c), "the columns stay what they were");
 	for (int i = 0; i < c.ncol; i++)
@@ -352,6 +375,27 @@ static void add_end(struct ft_str *s, const char *documents, const char *rows)
 	ft_xxh64_add(&h, s->s, s->n);
 	snprintf(digest, sizeof(digest), "%016jx", (uintmax_t)ft_xxh64_end(&h));
 	add_doc(s, &d);
+}
+
+/* A few compressed bytes may unfold to any number: more than a document may
+   have is refused before it is read. */
+static void test_huge(void)
+{
+	static const char json[] =
+		"{\"row\":{\"dtype\":\"I64\",\"shape\":[134217729],\"data_offsets\":[0,1073741832]}}";
+	struct ft_str s = {0};
+	struct ft_err err;
+	struct doc f;
+
+	first_doc(&f);
+	add_doc(&s, &f);
+	ft_str_addc(&s, (char)(sizeof(json) - 1));
+	ft_str_add(&s, "\0\0\0\0\0\0", 7);
+	ft_str_adds(&s, json);
+	CHECK(load_mem(s.s, s.n, &err) < 0 && err.code == FT_EXIT_DATA &&
+		      strstr(err.msg, "1073741832 bytes"),
+	      "a document too large: %s", err.msg);
+	ft_str_release(&s);
 }
 
 struct parts {
@@ -619,7 +663,7 @@ static void test_speed(void)
 	clock_gettime(CLOCK_MONOTONIC, &t[0]);
 	write_stream(&b, NULL, &err);
 	clock_gettime(CLOCK_MONOTONIC, &t[1]);
-	CHECK(ft_stream_load(path, &c, &info, &err) == 0, "a larger stream");
+	CHECK(load(&c, &info, &err) == 0, "a larger stream");
 	clock_gettime(CLOCK_MONOTONIC, &t[2]);
 	for (int i = 0; i < 2; i++)
 		s[i] = (double)(t[i + 1].tv_sec - t[i].tv_sec) +
@@ -649,6 +693,7 @@ int main(void)
 	test_layout();
 	test_ambiguous();
 	test_damage();
+	test_huge();
 	test_contents();
 	test_tensors();
 	test_first();

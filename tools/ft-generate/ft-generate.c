@@ -28,16 +28,23 @@ struct sample {
 	struct ft_str text; /* so far, for stop strings */
 };
 
+/* A prompt that was read, until its last sample is written. */
+struct ask {
+	struct ft_arena arena; /* its row and ids */
+	struct ft_row row;
+	struct ft_gen_prompt p;
+	struct sample *samples; /* owned */
+	size_t written;
+};
+
 struct job {
 	const struct cmdline *cmd;
 	struct ft_loaded l;
 	struct ft_tok *tok;
-	struct ft_arena arena; /* rows */
-	struct ft_row *rows;
-	struct ft_gen_prompt *prompts;
-	size_t n, cap, capp;
-	struct sample *samples; /* [n * samples] */
-	size_t next;            /* the next to be written */
+	struct ft_rows *rows; /* NULL with --prompt */
+	bool asked;           /* --prompt was taken */
+	struct ask **ask;     /* those under way, in order */
+	size_t first, n, cap; /* number of ask[0], how many */
 	struct ft_output *out;
 };
 
@@ -49,17 +56,18 @@ static void check(int rc, struct ft_err *err)
 
 /* --- prompts --- */
 
-static int ids_of(struct job *j, const struct ft_row *row,
-		  const struct ft_json *list, struct ft_gen_prompt *p,
+static int ids_of(struct job *j, struct ask *a, const struct ft_json *list,
 		  struct ft_err *err)
 {
+	const struct ft_row *row = &a->row;
+	struct ft_gen_prompt *p = &a->p;
 	int64_t vocab = (int64_t)ft_model_config(j->l.model)->vocab;
 	int32_t *ids;
 
 	if (list->type != FT_JSON_ARRAY)
 		return ft_row_err(err, row,
 				  "field 'prompt_ids' is not an array");
-	ids = ft_arena_alloc(&j->arena, (list->n + 1) * sizeof(*ids));
+	ids = ft_arena_alloc(&a->arena, (list->n + 1) * sizeof(*ids));
 	for (const struct ft_json *v = list->child; v; v = v->next) {
 		if (v->type != FT_JSON_NUMBER || !v->is_int || v->i < 0 ||
 		    v->i >= vocab)
@@ -72,9 +80,9 @@ static int ids_of(struct job *j, const struct ft_row *row,
 	return 0;
 }
 
-static int text_of(struct job *j, const struct ft_row *row,
-		   struct ft_gen_prompt *p, struct ft_err *err)
+static int text_of(struct job *j, struct ask *a, struct ft_err *err)
 {
+	const struct ft_row *row = &a->row;
 	struct ft_ids v = {0};
 	const char *s;
 	size_t n;
@@ -92,79 +100,94 @@ static int text_of(struct job *j, const struct ft_row *row,
 			   j->cmd->no_specials ? 0 : FT_TOK_SPECIALS, &v, err);
 	if (rc < 0)
 		return ft_err_at(err, row->file, row->line);
-	p->n = v.n;
+	a->p.n = v.n;
 	if (v.n) {
-		int32_t *ids = ft_arena_alloc(&j->arena, v.n * sizeof(*ids));
+		int32_t *ids = ft_arena_alloc(&a->arena, v.n * sizeof(*ids));
 
 		memcpy(ids, v.id, v.n * sizeof(*ids));
-		p->ids = ids;
+		a->p.ids = ids;
 	}
 	ft_ids_release(&v);
 	return 0;
 }
 
-static void add_row(struct job *j, const struct ft_row *row)
+static int fill(struct job *j, struct ask *a, const struct ft_row *row,
+		struct ft_err *err)
 {
-	const struct ft_json *ids = ft_json_get(row->obj, "prompt_ids");
-	struct ft_gen_prompt *p;
-	struct ft_err err = {0};
+	const struct ft_json *ids;
+	int64_t max = j->cmd->max_prompt;
 
-	FT_GROW(j->rows, j->n, j->cap, 1);
-	FT_GROW(j->prompts, j->n, j->capp, 1);
-	check(ft_row_copy(&j->arena, row, &j->rows[j->n], &err), &err);
-	p = &j->prompts[j->n];
-	*p = (struct ft_gen_prompt){.key = (uint64_t)row->row};
-	check(ids ? ids_of(j, row, ids, p, &err) : text_of(j, row, p, &err),
-	      &err);
-	if (!p->n)
-		ft_die(FT_EXIT_DATA, "%s:%llu: the prompt has no tokens",
-		       row->file, (unsigned long long)row->line);
-	if (j->cmd->max_prompt && p->n > (size_t)j->cmd->max_prompt)
-		ft_die(FT_EXIT_DATA,
-		       "%s:%llu: the prompt has %zu tokens, more than --max-prompt-length %lld",
-		       row->file, (unsigned long long)row->line, p->n,
-		       (long long)j->cmd->max_prompt);
-	j->n++;
-}
-
-static void read_rows(struct job *j, char **files, int nfiles)
-{
-	struct ft_rows *r;
-	struct ft_row row;
-	struct ft_err err = {0};
-	int rc;
-
-	check(ft_rows_open(&r, files, nfiles, j->cmd->map, &err), &err);
-	while ((rc = ft_rows_next(r, &row, &err)) > 0)
-		add_row(j, &row);
-	check(rc, &err);
-	ft_rows_close(r);
+	if (ft_row_copy(&a->arena, row, &a->row, err) < 0)
+		return -1;
+	a->p.key = (uint64_t)row->row;
+	ids = ft_json_get(a->row.obj, "prompt_ids");
+	if ((ids ? ids_of(j, a, ids, err) : text_of(j, a, err)) < 0)
+		return -1;
+	if (!a->p.n)
+		return ft_row_err(err, row, "the prompt has no tokens");
+	if (max && a->p.n > (size_t)max)
+		return ft_row_err(
+			err, row,
+			"the prompt has %zu tokens, more than --max-prompt-length %lld",
+			a->p.n, (long long)max);
+	return 0;
 }
 
 /* --prompt TEXT: one row of it. */
-static void one_prompt(struct job *j)
+static int only_row(struct job *j, struct ft_arena *arena, struct ft_row *row,
+		    struct ft_err *err)
 {
-	struct ft_row row = {.file = "--prompt", .line = 1};
 	struct ft_str s = {0};
-	struct ft_err err = {0};
 
+	if (j->asked)
+		return 0;
+	j->asked = true;
 	ft_str_adds(&s, "{\"prompt\":");
 	ft_str_add_json(&s, j->cmd->prompt, strlen(j->cmd->prompt));
 	ft_str_addc(&s, '}');
-	row.text = ft_arena_strndup(&j->arena, s.s, s.n);
-	row.ntext = s.n;
-	check(ft_json_parse(&j->arena, row.text, row.ntext, &row.obj, &err),
-	      &err);
-	add_row(j, &row);
+	*row = (struct ft_row){.file = "--prompt", .line = 1, .ntext = s.n};
+	row->text = ft_arena_strndup(arena, s.s, s.n);
 	ft_str_release(&s);
+	return ft_json_parse(arena, row->text, row->ntext, &row->obj, err) < 0
+		       ? -1
+		       : 1;
+}
+
+static void free_ask(struct job *j, struct ask *a)
+{
+	for (int64_t i = 0; i < j->cmd->gen.samples; i++) {
+		free(a->samples[i].line);
+		ft_str_release(&a->samples[i].text);
+	}
+	free(a->samples);
+	ft_arena_release(&a->arena);
+	free(a);
+}
+
+static int on_next(void *self, struct ft_gen_prompt *p, struct ft_err *err)
+{
+	struct job *j = self;
+	struct ask *a = ft_xcalloc(1, sizeof(*a));
+	struct ft_row row;
+	int rc;
+
+	a->samples =
+		ft_xcalloc((size_t)j->cmd->gen.samples, sizeof(*a->samples));
+	rc = j->rows ? ft_rows_next(j->rows, &row, err)
+		     : only_row(j, &a->arena, &row, err);
+	if (rc > 0 && fill(j, a, &row, err) < 0)
+		rc = -1;
+	if (rc <= 0) {
+		free_ask(j, a);
+		return rc;
+	}
+	FT_GROW(j->ask, j->n, j->cap, 1);
+	j->ask[j->n++] = a;
+	*p = a->p;
+	return 1;
 }
 
 /* --- samples --- */
-
-static struct sample *sample_at(struct job *j, size_t prompt, size_t sample)
-{
-	return &j->samples[prompt * (size_t)j->cmd->gen.samples + sample];
-}
 
 /* Where the first stop string in s begins, looking at what the last added
    bytes may have completed; SIZE_MAX when there is none. */
@@ -189,7 +212,7 @@ static size_t find_stop(const struct cmdline *cmd, const char *s, size_t n,
 static bool on_token(void *self, size_t prompt, size_t sample, int32_t id)
 {
 	struct job *j = self;
-	struct sample *s = sample_at(j, prompt, sample);
+	struct sample *s = &j->ask[prompt - j->first]->samples[sample];
 	size_t before = s->text.n;
 
 	ft_tok_piece(j->tok, id, &s->text);
@@ -241,7 +264,7 @@ static void add_edit(struct ft_edit *e, size_t *n, const char *key,
 static int make_line(struct job *j, const struct ft_gen_out *o,
 		     struct ft_str *line, struct ft_err *err)
 {
-	const struct ft_row *row = &j->rows[o->prompt];
+	const struct ft_row *row = &j->ask[o->prompt - j->first]->row;
 	struct ft_str num = {0}, text = {0}, why = {0}, ids = {0}, lps = {0},
 		      sum = {0};
 	struct ft_str renamed = {0};
@@ -296,43 +319,65 @@ static int make_line(struct job *j, const struct ft_gen_out *o,
 	return rc;
 }
 
-/* Rows go out in the order of prompts and samples. */
-static int on_done(void *self, const struct ft_gen_out *o, struct ft_err *err)
+/* What stands at the front and is there goes out. */
+static int write_out(struct job *j, struct ft_err *err)
 {
-	struct job *j = self;
-	struct sample *s = sample_at(j, o->prompt, o->sample);
-	struct ft_str line = {0};
-	size_t all = j->n * (size_t)j->cmd->gen.samples;
+	size_t samples = (size_t)j->cmd->gen.samples;
 
-	if (make_line(j, o, &line, err) < 0)
-		return -1;
-	s->line = line.s;
-	s->n = line.n;
-	ft_str_release(&s->text);
-	for (; j->next < all && j->samples[j->next].line; j->next++) {
-		s = &j->samples[j->next];
-		if (ft_output_write(j->out, s->line, s->n, err) < 0)
-			return -1;
-		free(s->line);
-		s->line = NULL;
+	while (j->n) {
+		struct ask *a = j->ask[0];
+
+		for (; a->written < samples; a->written++) {
+			struct sample *s = &a->samples[a->written];
+
+			if (!s->line)
+				return ft_output_flush(j->out, err);
+			if (ft_output_write(j->out, s->line, s->n, err) < 0)
+				return -1;
+			free(s->line);
+			s->line = NULL;
+		}
+		free_ask(j, a);
+		j->first++;
+		memmove(j->ask, j->ask + 1, --j->n * sizeof(struct ask *));
 	}
 	return ft_output_flush(j->out, err);
 }
 
-static void run(struct job *j)
+/* Rows go out in the order of prompts and samples. */
+static int on_done(void *self, const struct ft_gen_out *o, struct ft_err *err)
 {
-	const struct ft_gen_sink sink = {.self = j,
-					 .done = on_done,
-					 .token = j->cmd->stop.n ? on_token
-								 : NULL};
-	size_t all = j->n * (size_t)j->cmd->gen.samples;
+	struct job *j = self;
+	struct sample *s = &j->ask[o->prompt - j->first]->samples[o->sample];
+	struct ft_str line = {0};
+
+	if (make_line(j, o, &line, err) < 0) {
+		ft_str_release(&line);
+		return -1;
+	}
+	s->line = line.s;
+	s->n = line.n;
+	ft_str_release(&s->text);
+	return write_out(j, err);
+}
+
+static void run(struct job *j, char **files, int nfiles)
+{
+	const struct ft_gen_io io = {.self = j,
+				     .next = on_next,
+				     .done = on_done,
+				     .token = j->cmd->stop.n ? on_token : NULL};
 	struct ft_err err = {0};
 
-	j->samples = ft_xcalloc(all + 1, sizeof(*j->samples));
+	if (!j->cmd->prompt)
+		check(ft_rows_open(&j->rows, files, nfiles, j->cmd->map, &err),
+		      &err);
 	check(ft_generate(j->l.model, j->l.has_adapter ? &j->l.adapter : NULL,
-			  &j->cmd->gen, j->prompts, j->n, &sink, &err),
+			  &j->cmd->gen, &io, &err),
 	      &err);
-	free(j->samples);
+	if (j->rows)
+		ft_rows_close(j->rows);
+	free(j->ask);
 }
 
 static void load(struct job *j)
@@ -412,16 +457,9 @@ int main(int argc, char **argv)
 	cmd.gen.seed = cmd.compute.seed;
 	load(&j);
 	check(ft_output_open(&j.out, cmd.out, cmd.zstd, &err), &err);
-	if (cmd.prompt)
-		one_prompt(&j);
-	else
-		read_rows(&j, argv + i, argc - i);
-	run(&j);
+	run(&j, argv + i, argc - i);
 	check(ft_output_commit(j.out, &err), &err);
 	ft_tok_free(j.tok);
-	ft_arena_release(&j.arena);
-	free(j.rows);
-	free(j.prompts);
 	free(cmd.stop.v);
 	ft_unload(&j.l);
 	return FT_EXIT_OK;
