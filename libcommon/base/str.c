@@ -164,29 +164,66 @@ int ft_ends(const char *s, const char *suffix)
 	return n >= m && memcmp(s + n - m, suffix, m) == 0;
 }
 
+/*
+ * Myers 1999 ("A fast bit-vector algorithm for approximate string matching
+ * based on dynamic programming") as Hyyro 2003 has it for whole texts: the
+ * column of the table as differences, a bit each, 64 of a's bytes a word.
+ */
+struct edit_word {
+	uint64_t up, down; /* of this word, +1 and -1 */
+};
+
+/* The column one byte of b further; returns what its last row changes by. */
+static int edit_step(struct edit_word *w, const uint64_t *same, size_t words,
+		     uint64_t last)
+{
+	uint64_t in_up = 1, in_down = 0;
+	int change = 0;
+
+	for (size_t k = 0; k < words; k++) {
+		uint64_t eq = same[k] | in_down, up = w[k].up, down = w[k].down;
+		uint64_t diag = (((eq & up) + up) ^ up) | eq | down;
+		uint64_t right = down | ~(diag | up), left = up & diag;
+		uint64_t top = k + 1 < words ? (uint64_t)1 << 63 : last;
+
+		change = !!(right & top) - !!(left & top);
+		eq = right << 1 | in_up;
+		up = left << 1 | in_down;
+		in_up = !!(right & top);
+		in_down = !!(left & top);
+		w[k].up = up | ~(diag | eq);
+		w[k].down = eq & diag;
+	}
+	return change;
+}
+
 size_t ft_edit_distance(const char *a, size_t na, const char *b, size_t nb)
 {
-	size_t *row = ft_xcalloc(nb + 1, sizeof(*row)), r;
+	size_t words, r;
+	uint64_t *same;
+	struct edit_word *w;
 
-	for (size_t j = 0; j <= nb; j++)
-		row[j] = j;
-	for (size_t i = 0; i < na; i++) {
-		size_t diag = row[0];
-
-		row[0] = i + 1;
-		for (size_t j = 0; j < nb; j++) {
-			size_t best = diag + (a[i] != b[j]);
-
-			if (row[j] + 1 < best)
-				best = row[j] + 1;
-			if (row[j + 1] + 1 < best)
-				best = row[j + 1] + 1;
-			diag = row[j + 1];
-			row[j + 1] = best;
-		}
-	}
-	r = row[nb];
-	free(row);
+	for (; na && nb && *a == *b; na--, nb--)
+		a++, b++;
+	for (; na && nb && a[na - 1] == b[nb - 1]; na--)
+		nb--;
+	if (!na || !nb)
+		return na + nb;
+	words = (na + 63) / 64;
+	same = ft_xcalloc(256 * words, sizeof(*same));
+	w = ft_xcalloc(words, sizeof(*w));
+	for (size_t i = 0; i < na; i++)
+		same[(unsigned char)a[i] * words + i / 64] |= (uint64_t)1
+							      << i % 64;
+	for (size_t k = 0; k < words; k++)
+		w[k].up = ~(uint64_t)0;
+	r = na;
+	for (size_t j = 0; j < nb; j++)
+		r += (size_t)(ptrdiff_t)edit_step(
+			w, same + (unsigned char)b[j] * words, words,
+			(uint64_t)1 << (na - 1) % 64);
+	free(same);
+	free(w);
 	return r;
 }
 

@@ -294,14 +294,47 @@ enum ft_row_kind ft_row_kind(const struct ft_json *o, bool *ids)
 	return FT_ROW_NONE;
 }
 
+static bool is_scalar(const struct ft_json *v)
+{
+	return v && (v->type == FT_JSON_STRING || v->type == FT_JSON_NUMBER);
+}
+
 void ft_row_id(const struct ft_row *row, struct ft_str *out)
 {
 	const struct ft_json *v = ft_json_get(row->obj, "id");
 
-	if (v && (v->type == FT_JSON_STRING || v->type == FT_JSON_NUMBER))
+	if (is_scalar(v))
 		ft_str_add(out, v->raw, v->nraw);
 	else
 		ft_str_addf(out, "%" PRId64, row->row);
+}
+
+static void add_key(struct ft_str *out, const struct ft_json *v)
+{
+	if (v->type == FT_JSON_STRING)
+		ft_str_add_json(out, v->s, v->ns);
+	else if (v->is_int)
+		ft_str_addf(out, "%" PRId64, v->i);
+	else
+		ft_str_add_double(out, v->num);
+}
+
+void ft_row_key(const struct ft_row *row, bool sample, struct ft_str *out)
+{
+	const struct ft_json *id = ft_json_get(row->obj, "id");
+	const struct ft_json *s = ft_json_get(row->obj, "sample");
+
+	if (is_scalar(id))
+		add_key(out, id);
+	else
+		ft_str_addf(out, "%" PRId64, row->row);
+	if (!sample)
+		return;
+	ft_str_addc(out, '\t');
+	if (is_scalar(s))
+		add_key(out, s);
+	else
+		ft_str_addc(out, '0');
 }
 
 /* --- changing a row ------------------------------------------------------ */

@@ -57,6 +57,10 @@ extern const char
 
 /* id as JSON text: the row's own `id` bytes, or its number. */
 void ft_row_id(const struct ft_row *row, struct ft_str *out);
+/* What names a row when rows are matched: its id, and with sample also that (0
+   where there is none), in one spelling for all that mean the same (1.0 and 1,
+   an escape in a string). */
+void ft_row_key(const struct ft_row *row, bool sample, struct ft_str *out);
 
 /*
  * A row with some of its fields set: value bytes NULL = field dropped; an

@@ -119,3 +119,10 @@ setup() {
 	ft-rows -z -o "$T/out" "$T/rows"
 	ft-rows "$T/out" | cmp - "$T/rows"
 }
+
+@test "an id joins however it is spelt" {
+	printf '{"id":"caf\\u00e9","a":1}\n{"id":2.0,"a":2}\n' >"$T/a"
+	printf '{"id":"café"}\n{"id":2,"sample":0}\n' >"$T/b"
+	run -0 ft-rows --join a="$T/a" --map '{v: .a.a}' "$T/b"
+	[ "${lines[*]}" = '{"v":1} {"v":2}' ]
+}

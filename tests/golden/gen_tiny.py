@@ -103,4 +103,4 @@ def main(out):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "tests/data/tiny")
+    main(os.path.join(sys.argv[1] if len(sys.argv) > 1 else ".", "tests/data/tiny"))

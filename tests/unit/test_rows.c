@@ -321,6 +321,13 @@ static void test_copy(void)
 	}
 	CHECK(says(ft_str_cstr(&s), "\"x\\u00e9\" 7.0 2 3 "),
 	      "rows that are kept, and their names");
+	ft_str_clear(&s);
+	for (int i = 0; i < n; i++) {
+		ft_row_key(&copy[i], i % 2, &s);
+		ft_str_addc(&s, ' ');
+	}
+	CHECK(says(ft_str_cstr(&s), "\"x\xC3\xA9\" 7\t0 2 3\t0 "),
+	      "their keys are in one spelling");
 	CHECK(ft_row_err(&err, &copy[1], "bad %d", 5) == -1 && err.line == 2 &&
 		      !strcmp(err.where, copy[1].file) &&
 		      !strcmp(err.msg, "bad 5") && err.code == FT_EXIT_DATA,

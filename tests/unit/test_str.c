@@ -112,6 +112,54 @@ static void test_small(void)
 	      "edges of the edit distance");
 }
 
+/* The table of Wagner & Fischer 1974, a row at a time. */
+static size_t plain_distance(const char *a, size_t na, const char *b, size_t nb)
+{
+	size_t row[400];
+
+	for (size_t j = 0; j <= nb; j++)
+		row[j] = j;
+	for (size_t i = 0; i < na; i++) {
+		size_t diag = row[0];
+
+		row[0] = i + 1;
+		for (size_t j = 0; j < nb; j++) {
+			size_t best = diag + (a[i] != b[j]);
+
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			if (row[j + 1] + 1 < best)
+				best = row[j + 1] + 1;
+			diag = row[j + 1];
+			row[j + 1] = best;
+		}
+	}
+	return row[nb];
+}
+
+static void test_distance(void)
+{
+	uint32_t x = 1;
+	int bad = 0;
+
+	for (int t = 0; t < 2000; t++) {
+		char a[300], b[300];
+		size_t na, nb;
+
+		x = x * 1664525 + 1013904223;
+		na = x >> 8 & 255;
+		nb = (x >> 16 & 255) + (t % 3 == 0 ? 44 : 0);
+		for (size_t i = 0; i < 300; i++) {
+			x = x * 1664525 + 1013904223;
+			a[i] = (char)(x >> 24 & (t & 1 ? 1 : 255));
+			b[i] = x >> 20 & 7 ? a[i] : (char)(x >> 12 & 3);
+		}
+		bad += ft_edit_distance(a, na, b, nb) !=
+		       plain_distance(a, na, b, nb);
+	}
+	CHECK(!bad, "edit distances of random texts, over words of 64");
+}
+
 static void test_utf8(void)
 {
 	static const struct {
@@ -153,6 +201,7 @@ int main(void)
 	test_string();
 	test_numbers();
 	test_small();
+	test_distance();
 	test_utf8();
 	return test_done();
 }

@@ -32,21 +32,6 @@ struct answers {
 	struct answer **index; /* owned */
 };
 
-/* A judge may spell "id" in another way: 1.0 for 1, an escape in a string. */
-static void add_value(struct ft_str *key, const struct ft_json *v)
-{
-	if (v->type == FT_JSON_STRING) {
-		ft_str_addc(key, 's');
-		ft_str_add_json(key, v->s, v->ns);
-	} else {
-		ft_str_addc(key, 'n');
-		if (v->is_int)
-			ft_str_addf(key, "%" PRId64, v->i);
-		else
-			ft_str_add_double(key, v->num);
-	}
-}
-
 static bool scalar(const struct ft_json *v)
 {
 	return v && (v->type == FT_JSON_STRING || v->type == FT_JSON_NUMBER);
@@ -54,19 +39,9 @@ static bool scalar(const struct ft_json *v)
 
 static char *key_of(const struct ft_row *row)
 {
-	const struct ft_json *id = ft_json_get(row->obj, "id");
-	const struct ft_json *sample = ft_json_get(row->obj, "sample");
 	struct ft_str key = {0};
 
-	if (scalar(id))
-		add_value(&key, id);
-	else
-		ft_str_addf(&key, "n%" PRId64, row->row);
-	ft_str_addc(&key, '\t');
-	if (scalar(sample))
-		add_value(&key, sample);
-	else
-		ft_str_adds(&key, "n0");
+	ft_row_key(row, true, &key);
 	return key.s;
 }
 

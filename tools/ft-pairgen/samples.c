@@ -68,7 +68,7 @@ struct samples *samples_load(struct pairgen *g)
 			continue;
 		}
 		ft_str_clear(&key);
-		ft_row_id(&row, &key);
+		ft_row_key(&row, false, &key);
 		add(s, &row, &key)->score = score;
 	}
 	if (k < 0)
@@ -102,7 +102,7 @@ size_t samples_find(struct samples *s, const struct pairgen *g,
 	struct ft_str key = {0};
 	size_t lo = 0, hi = s->n;
 
-	ft_row_id(row, &key);
+	ft_row_key(row, false, &key);
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 
@@ -185,7 +185,7 @@ static void key_of(const struct ft_row *row, struct ft_str *key)
 
 	ft_str_clear(key);
 	if (id && id->type != FT_JSON_NULL)
-		ft_row_id(row, key);
+		ft_row_key(row, false, key);
 	else
 		ft_str_addf(key, "\t%.*s", (int)prompt->nraw, prompt->raw);
 }

@@ -43,18 +43,10 @@ struct work {
 
 /* --- joining ------------------------------------------------------------- */
 
-/* A row without a sample is as good as sample 0. */
 static void key_of(const struct ft_row *row, struct ft_str *key)
 {
-	const struct ft_json *sample = ft_json_get(row->obj, "sample");
-
 	ft_str_clear(key);
-	ft_row_id(row, key);
-	ft_str_addc(key, '\t');
-	if (sample && sample->type == FT_JSON_NUMBER)
-		ft_str_add(key, sample->raw, sample->nraw);
-	else
-		ft_str_addc(key, '0');
+	ft_row_key(row, true, key);
 }
 
 static int by_key(const void *a, const void *b)
