@@ -327,6 +327,7 @@ static int parse(struct ft_config *c, const struct ft_json *o,
 	    ft_json_bool(o, "tie_word_embeddings", &c->tied, err) < 0 ||
 	    ft_json_bool(o, "attention_bias", &c->attn_bias, err) < 0 ||
 	    ft_json_bool(o, "mlp_bias", &c->mlp_bias, err) < 0 ||
+	    ft_json_real(o, "attention_dropout", &c->attn_dropout, err) < 0 ||
 	    ft_json_int(o, "bos_token_id", &bos, err) < 0)
 		return -1;
 	if (!(eps >= 0 && eps < 1))

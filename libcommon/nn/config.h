@@ -53,6 +53,7 @@ struct ft_config {
 	float eps;
 	int act; /* enum ftk_act */
 	bool tied, attn_bias, mlp_bias;
+	double attn_dropout; /* asked for in training */
 	struct {
 		enum ft_rope type;
 		double theta, factor, low, high, original;

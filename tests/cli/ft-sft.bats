@@ -140,6 +140,15 @@ sft() {
 	ft-sft -q -m "$M" -o "$T/o2" --max-steps 1 --eval-file "$T/s" "$S"
 }
 
+@test "a model that asks for dropout of attention is refused, not trained without" {
+	cp -r "$M" "$T/m"
+	sed -i '0,/{/s//{"attention_dropout": 0.1,/' "$T/m/config.json"
+	run --separate-stderr -3 ft-sft -m "$T/m" -o "$T/o" "$S"
+	says "attention_dropout is 0.1"
+	[ ! -e "$T/o" ]
+	ft-logprob -q -m "$T/m" "$S" -o "$T/lp"
+}
+
 @test "an output directory in use is status 2, unless overwritten" {
 	sft "$T/o" --num-train-epochs 1 --save-steps 1
 	[ -d "$T/o/checkpoint-3" ]

@@ -55,7 +55,8 @@ static void defaults(void)
 	      "all else when not said");
 	good(&c, "{" LLAMA ",\"head_dim\":null,\"num_key_value_heads\":2,"
 		 "\"rope_scaling\":null,\"eos_token_id\":null}");
-	CHECK(c.head_dim == 8 && c.kv_heads == 2 && c.neos == 0,
+	CHECK(c.head_dim == 8 && c.kv_heads == 2 && c.neos == 0 &&
+		      c.attn_dropout == 0,
 	      "null is as not said");
 	good(&c, "{" LLAMA ",\"head_dim\":6,\"tie_word_embeddings\":true,"
 		 "\"attention_bias\":true,\"mlp_bias\":true,"
