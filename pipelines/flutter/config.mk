@@ -31,6 +31,8 @@ LABEL_SMOOTHING   ?= 0
 # Pairs made by spoiling a row's code, for training and for evaluation.
 PAIRS_PER_ROW      ?= 3
 EVAL_PAIRS_PER_ROW ?= 6
+# Of those for training so many at most.
+SPOILT_PAIRS       ?= 1000000
 # Own samples: of so many training prompts, so many each; the highest reward of
 # one that counts as failed, the least distance between the best and the worst.
 OWN_ROWS      ?= 1000000
@@ -42,6 +44,9 @@ MIN_GAP       ?= 0.1
 TEMPERATURE    ?= 0.7
 TOP_P          ?= 0.95
 MAX_NEW_TOKENS ?= 512
+GENERATE_BATCH ?= 32
+# Answers to each held-out prompt, by which the models are compared.
+EVAL_SAMPLES   ?= 1
 PROMPT         ?= Create a simple counter app with state management
 INPUT          ?=
 FRAMEWORK      ?= Flutter

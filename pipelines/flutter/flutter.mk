@@ -98,17 +98,20 @@ $(STREAMS): %.ft: %.jsonl $(MODEL_FILE) $(SETTINGS)/stream
 
 # Spoilt code: so many pairs of each row, one more of an API or a rebuild gone
 # stale where the row has any, as such code reads well, and one of wrong length.
-SETTINGS_pairs := PAIRS_PER_ROW=$(PAIRS_PER_ROW) \
+SETTINGS_pairs := PAIRS_PER_ROW=$(PAIRS_PER_ROW) SPOILT_PAIRS=$(SPOILT_PAIRS) \
 	EVAL_PAIRS_PER_ROW=$(EVAL_PAIRS_PER_ROW) SEED=$(SEED)
 pairs_each_train := $(PAIRS_PER_ROW)
 pairs_each_eval := $(EVAL_PAIRS_PER_ROW)
+pairs_most_train := $(SPOILT_PAIRS)
+pairs_most_eval := 1000000
 $(PARTS:%=$(DPO_DATA)/spoilt_%.jsonl): $(DPO_DATA)/spoilt_%.jsonl: $(SFT_DATA)/%.jsonl $(FL)/spoil.jq $(SETTINGS)/pairs
 	$(call say,pairs,spoilt code: $*)
 	@mkdir -p $(@D)
 	@ft-pairgen -q --num-pairs-per-row $(pairs_each_$*) --seed $(SEED) $< -o $@.any
 	@ft-pairgen -q --kind-of-pair deprecated-api,stale-state --seed $(SEED) $< -o $@.stale
 	@ft-rows --map "$$(cat $(FL)/spoil.jq)" $< -o $@.length
-	@cat $@.any $@.stale $@.length | awk '!seen[$$0]++' | ft-rows -o $@
+	@cat $@.any $@.stale $@.length | awk '!seen[$$0]++' | \
+		$(call some,$(pairs_most_$*)) | ft-rows -o $@
 	@rm $@.any $@.stale $@.length
 
 flutter-data: $(PARTS:%=$(SFT_DATA)/%.ft) $(PARTS:%=$(SFT_DATA)/control_%.ft) \
@@ -151,18 +154,22 @@ $(OUTPUTS)/control_model/ft-manifest.json: $(SFT_DATA)/control_train.ft $(SFT_DA
 
 flutter-sft: $(OUTPUTS)/sft_model/ft-manifest.json $(OUTPUTS)/control_model/ft-manifest.json
 
+# So many lines at most, evenly spaced.
+some = awk -v want=$(1) '{ line[NR] = $$0 } END { for (i = 1; i <= NR; i++) \
+	if (want >= NR || int(i * want / NR) > int((i - 1) * want / NR)) print line[i] }'
+
 # What the tuned model answers to prompts that it was trained on, graded by the
 # judge.  An answer that is found wanting is the rejected side against the one by
 # hand; of several answers the best stands against the worst.
 SETTINGS_own := OWN_ROWS=$(OWN_ROWS) OWN_SAMPLES=$(OWN_SAMPLES) \
 	TEMPERATURE=$(TEMPERATURE) TOP_P=$(TOP_P) MAX_NEW_TOKENS=$(MAX_NEW_TOKENS) \
-	FAILED_REWARD=$(FAILED_REWARD) MIN_GAP=$(MIN_GAP) SEED=$(SEED)
+	FAILED_REWARD=$(FAILED_REWARD) MIN_GAP=$(MIN_GAP) SEED=$(SEED) \
+	GENERATE_BATCH=$(GENERATE_BATCH)
 $(SAMPLES)/train_sft.jsonl: $(SFT_DATA)/train.jsonl $(OUTPUTS)/sft_model/ft-manifest.json $(SETTINGS)/own
 	$(call say,generate,$(OWN_SAMPLES) own samples of each of $(OWN_ROWS) training prompts)
 	@mkdir -p $(@D)
-	@awk -v want=$(OWN_ROWS) '{ line[NR] = $$0 } END { \
-		for (i = 1; i <= NR; i++) if (int(i * want / NR) > int((i - 1) * want / NR) || want >= NR) print line[i] }' $< | \
-		ft-generate -m $(OUTPUTS)/sft_model --num-samples $(OWN_SAMPLES) \
+	@$(call some,$(OWN_ROWS)) $< | ft-generate -m $(OUTPUTS)/sft_model --num-samples $(OWN_SAMPLES) \
+		--batch-size $(GENERATE_BATCH) \
 		--temperature $(TEMPERATURE) --top-p $(TOP_P) \
 		--max-new-tokens $(MAX_NEW_TOKENS) $(COMPUTE) -o $@
 
@@ -201,8 +208,10 @@ flutter-dpo: $(OUTPUTS)/dpo_model/ft-manifest.json
 
 # Answers to the held-out prompts; rows keep the right one as `reference`.
 SETTINGS_answer := TEMPERATURE=$(TEMPERATURE) TOP_P=$(TOP_P) \
-	MAX_NEW_TOKENS=$(MAX_NEW_TOKENS) SEED=$(SEED)
-answer = ft-generate --temperature $(TEMPERATURE) --top-p $(TOP_P) --max-new-tokens $(MAX_NEW_TOKENS) $(COMPUTE)
+	MAX_NEW_TOKENS=$(MAX_NEW_TOKENS) SEED=$(SEED) GENERATE_BATCH=$(GENERATE_BATCH) \
+	EVAL_SAMPLES=$(EVAL_SAMPLES)
+answer = ft-generate --batch-size $(GENERATE_BATCH) --num-samples $(EVAL_SAMPLES) \
+	--temperature $(TEMPERATURE) --top-p $(TOP_P) --max-new-tokens $(MAX_NEW_TOKENS) $(COMPUTE)
 $(SAMPLES)/base.jsonl: $(SFT_DATA)/eval.jsonl $(MODEL_FILE) $(SETTINGS)/answer
 	$(call say,generate,held-out prompts: base)
 	@mkdir -p $(@D)
