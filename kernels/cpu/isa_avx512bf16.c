@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Instruction set "avx512bf16": products of bfloat16 with packed weights, by
+ * vdpbf16ps.  Compiled with flags of its own (see GNUmakefile).
+ *
+ * vdpbf16ps adds to each of 16 sums the product of the odd elements of a pair,
+ * then that of the even ones: two fused steps, each rounded to nearest even;
+ * numbers below the least normal one count as 0, among inputs, sums and
+ * results.
+ */
+#include <immintrin.h>
+
+#define MR 14
+#include "kernels/cpu/mul.inc"
+
+/* --- tiles --------------------------------------------------------------- */
+
+INLINE void put_row(const struct tile *t, size_t i, __m512 s0, __m512 s1)
+{
+	__mmask32 m = (__mmask32)(((uint64_t)1 << t->n) - 1);
+	__mmask16 lo = (__mmask16)m, hi = (__mmask16)(m >> 16);
+
+	if (t->bias) {
+		s0 = _mm512_add_ps(s0, _mm512_maskz_loadu_ps(lo, t->bias));
+		s1 = _mm512_add_ps(s1, _mm512_maskz_loadu_ps(hi, t->bias + 16));
+	}
+	if (t->real) {
+		float *y = (float *)t->y + i * t->ldy;
+
+		if (t->add) {
+			s0 = _mm512_add_ps(s0, _mm512_maskz_loadu_ps(lo, y));
+			s1 = _mm512_add_ps(s1,
+					   _mm512_maskz_loadu_ps(hi, y + 16));
+		}
+		_mm512_mask_storeu_ps(y, lo, s0);
+		_mm512_mask_storeu_ps(y + 16, hi, s1);
+	} else {
+		uint16_t *y = (uint16_t *)t->y + i * t->ldy;
+		__m512i h;
+
+		if (t->add) {
+			h = _mm512_maskz_loadu_epi16(m, y);
+			s0 = _mm512_add_ps(
+				s0, _mm512_castsi512_ps(_mm512_slli_epi32(
+					    _mm512_cvtepu16_epi32(
+						    _mm512_castsi512_si256(h)),
+					    16)));
+			s1 = _mm512_add_ps(
+				s1, _mm512_castsi512_ps(_mm512_slli_epi32(
+					    _mm512_cvtepu16_epi32(
+						    _mm512_extracti64x4_epi64(
+							    h, 1)),
+					    16)));
+		}
+		h = (__m512i)_mm512_cvtne2ps_pbh(s1, s0);
+		_mm512_mask_storeu_epi16(y, m, h);
+	}
+}
+
+/* a [steps, rows] pairs, b [steps, PANEL] pairs. */
+INLINE void tile_sum(int rows, size_t steps, const uint32_t *a,
+		     const uint16_t *b, const struct tile *t)
+{
+	__m512 s[MR][2];
+
+#pragma GCC unroll 16
+	for (int i = 0; i < rows; i++)
+		s[i][0] = s[i][1] = _mm512_setzero_ps();
+	if (!t->first)
+#pragma GCC unroll 16
+		for (int i = 0; i < rows; i++) {
+			const float *c = t->c + i * PANEL;
+
+			s[i][0] = _mm512_loadu_ps(c);
+			s[i][1] = _mm512_loadu_ps(c + 16);
+		}
+	for (; steps; steps--, a += rows, b += 2 * PANEL) {
+		__m512bh b0 = (__m512bh)_mm512_loadu_si512(b);
+		__m512bh b1 = (__m512bh)_mm512_loadu_si512(b + PANEL);
+
+		if (rows <= 4) {
+			_mm_prefetch((const char *)(b + 32 * PANEL),
+				     _MM_HINT_T0);
+			_mm_prefetch((const char *)(b + 33 * PANEL),
+				     _MM_HINT_T0);
+		}
+#pragma GCC unroll 16
+		for (int i = 0; i < rows; i++) {
+			__m512bh x = (__m512bh)_mm512_set1_epi32((int)a[i]);
+
+			s[i][0] = _mm512_dpbf16_ps(s[i][0], x, b0);
+			s[i][1] = _mm512_dpbf16_ps(s[i][1], x, b1);
+		}
+	}
+	if (t->last) {
+#pragma GCC unroll 16
+		for (int i = 0; i < rows; i++)
+			put_row(t, (size_t)i, s[i][0], s[i][1]);
+		return;
+	}
+#pragma GCC unroll 16
+	for (int i = 0; i < rows; i++) {
+		float *c = t->c + i * PANEL;
+
+		_mm512_storeu_ps(c, s[i][0]);
+		_mm512_storeu_ps(c + 16, s[i][1]);
+	}
+}
+
+typedef void tile_fn(size_t steps, const uint32_t *a, const uint16_t *b,
+		     const struct tile *t);
+
+#define TILE(rows)                                                       \
+	static void tile_##rows(size_t steps, const uint32_t *a,         \
+				const uint16_t *b, const struct tile *t) \
+	{                                                                \
+		tile_sum(rows, steps, a, b, t);                          \
+	}
+TILE(1)
+TILE(2)
+TILE(3)
+TILE(4)
+TILE(5)
+TILE(6)
+TILE(7)
+TILE(8)
+TILE(9)
+TILE(10)
+TILE(11)
+TILE(12)
+TILE(13)
+TILE(14)
+#undef TILE
+
+static tile_fn *const tiles[MR + 1] = {
+	NULL,   tile_1, tile_2,  tile_3,  tile_4,  tile_5,  tile_6,  tile_7,
+	tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14,
+};
+
+/* --- copying x ----------------------------------------------------------- */
+
+/* 16 pairs from element k on, of which n elements are. */
+INLINE __m512i load_pairs(const void *row, int real, size_t k, size_t n)
+{
+	uint32_t m = n < 32 ? ((uint32_t)1 << n) - 1 : UINT32_MAX;
+	const float *f = (const float *)row + k;
+
+	if (!real)
+		return _mm512_maskz_loadu_epi16(m, (const uint16_t *)row + k);
+	return (__m512i)_mm512_cvtne2ps_pbh(
+		_mm512_maskz_loadu_ps((__mmask16)(m >> 16), f + 16),
+		_mm512_maskz_loadu_ps((__mmask16)m, f));
+}
+
+/* r[i][j] becomes r[j][i]. */
+INLINE void transpose_pairs(__m512i r[16])
+{
+	__m512i t[16];
+
+#pragma GCC unroll 4
+	for (int i = 0; i < 16; i += 4) {
+		__m512i a = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+		__m512i b = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+		__m512i c = _mm512_unpacklo_epi32(r[i + 2], r[i + 3]);
+		__m512i d = _mm512_unpackhi_epi32(r[i + 2], r[i + 3]);
+
+		t[i] = _mm512_unpacklo_epi64(a, c);
+		t[i + 1] = _mm512_unpackhi_epi64(a, c);
+		t[i + 2] = _mm512_unpacklo_epi64(b, d);
+		t[i + 3] = _mm512_unpackhi_epi64(b, d);
+	}
+#pragma GCC unroll 4
+	for (int i = 0; i < 4; i++) {
+		__m512i a = _mm512_shuffle_i32x4(t[i], t[i + 4], 0x88);
+		__m512i b = _mm512_shuffle_i32x4(t[i], t[i + 4], 0xDD);
+		__m512i c = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0x88);
+		__m512i d = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0xDD);
+
+		r[i] = _mm512_shuffle_i32x4(a, c, 0x88);
+		r[i + 4] = _mm512_shuffle_i32x4(b, d, 0x88);
+		r[i + 8] = _mm512_shuffle_i32x4(a, c, 0xDD);
+		r[i + 12] = _mm512_shuffle_i32x4(b, d, 0xDD);
+	}
+}
+
+/* One tile of rows of x. */
+static void pack_a(const struct block *b, size_t tile)
+{
+	const struct dots *d = b->d;
+	size_t i0 = tile_row(b, tile), rows = tile_row(b, tile + 1) - i0;
+	uint32_t *to = b->pa + i0 * b->steps; /* [steps, rows] */
+	size_t size = d->x_real ? 4 : 2;
+	const char *x = (const char *)d->x + (b->m0 + i0) * d->ldx * size;
+	__mmask16 m = (__mmask16)((1u << rows) - 1);
+
+	for (size_t p = 0; p < b->steps; p += 16) {
+		size_t left = min_size(b->kn - 2 * p, 32);
+		__m512i r[16];
+
+#pragma GCC unroll 16
+		for (size_t i = 0; i < 16; i++)
+			r[i] = i < rows ? load_pairs(x + i * d->ldx * size,
+						     d->x_real, b->k0 + 2 * p,
+						     left)
+					: _mm512_setzero_si512();
+		transpose_pairs(r);
+#pragma GCC unroll 16
+		for (size_t i = 0; i < 16; i++)
+			if (p + i < b->steps)
+				_mm512_mask_storeu_epi32(to + (p + i) * rows, m,
+							 r[i]);
+	}
+}
+
+static void multiply(const struct block *b, size_t i, size_t rows,
+		     const uint16_t *panel, const struct tile *t)
+{
+	tiles[rows](b->steps, b->pa + tile_row(b, i) * b->steps, panel, t);
+}
+
+static void mul_begin(void)
+{
+}
+
+static void mul_end(void)
+{
+}
+
+void ftk_init_avx512bf16(struct ftk *k)
+{
+	((struct cpu *)k)->packs = 1;
+	k->matmul = op_matmul;
+	k->matmul_ws = matmul_ws;
+	k->matmul_dx = op_matmul_dx;
+	k->matmul_dx_ws = matmul_dx_ws;
+}
