@@ -10,7 +10,8 @@
  */
 #include <math.h>
 
-#define MR 32
+#define MR   32
+#define WIDE 1
 #include "kernels/cpu/mul.inc"
 
 static _Thread_local unsigned char tiles[8][16][64];

@@ -9,7 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MR 32
+#define MR   32
+#define WIDE 1
 #include "kernels/cpu/mul.inc"
 
 #define TILE_ZERO(t)         _tile_zero(t)

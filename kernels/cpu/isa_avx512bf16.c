@@ -10,22 +10,30 @@
  */
 #include <immintrin.h>
 
-#define MR 14
+#define MR   14
+#define WIDE 4 /* panels at once, of one or two rows */
 #include "kernels/cpu/mul.inc"
 
 /* --- tiles --------------------------------------------------------------- */
 
-INLINE void put_row(const struct tile *t, size_t i, __m512 s0, __m512 s1)
+enum { AHEAD = 32 * PANEL }; /* where weights are read once */
+
+/* Row i of panel p of the tile. */
+INLINE void put_row(const struct tile *t, size_t i, size_t p, __m512 s0,
+		    __m512 s1)
 {
-	__mmask32 m = (__mmask32)(((uint64_t)1 << t->n) - 1);
+	size_t n = t->n - p * PANEL, at = i * t->ldy + p * PANEL;
+	__mmask32 m = n < PANEL ? ((__mmask32)1 << n) - 1 : UINT32_MAX;
 	__mmask16 lo = (__mmask16)m, hi = (__mmask16)(m >> 16);
 
 	if (t->bias) {
-		s0 = _mm512_add_ps(s0, _mm512_maskz_loadu_ps(lo, t->bias));
-		s1 = _mm512_add_ps(s1, _mm512_maskz_loadu_ps(hi, t->bias + 16));
+		const float *bias = t->bias + p * PANEL;
+
+		s0 = _mm512_add_ps(s0, _mm512_maskz_loadu_ps(lo, bias));
+		s1 = _mm512_add_ps(s1, _mm512_maskz_loadu_ps(hi, bias + 16));
 	}
 	if (t->real) {
-		float *y = (float *)t->y + i * t->ldy;
+		float *y = (float *)t->y + at;
 
 		if (t->add) {
 			s0 = _mm512_add_ps(s0, _mm512_maskz_loadu_ps(lo, y));
@@ -35,7 +43,7 @@ INLINE void put_row(const struct tile *t, size_t i, __m512 s0, __m512 s1)
 		_mm512_mask_storeu_ps(y, lo, s0);
 		_mm512_mask_storeu_ps(y + 16, hi, s1);
 	} else {
-		uint16_t *y = (uint16_t *)t->y + i * t->ldy;
+		uint16_t *y = (uint16_t *)t->y + at;
 		__m512i h;
 
 		if (t->add) {
@@ -57,84 +65,95 @@ INLINE void put_row(const struct tile *t, size_t i, __m512 s0, __m512 s1)
 	}
 }
 
-/* a [steps, rows] pairs, b [steps, PANEL] pairs. */
-INLINE void tile_sum(int rows, size_t steps, const uint32_t *a,
-		     const uint16_t *b, const struct tile *t)
+/* a [steps, rows] pairs; np panels b [steps, PANEL] pairs, len apart.  Sums of
+   few rows go through several panels at once: one would wait for itself. */
+INLINE void tile_sum(int rows, int np, size_t steps, const uint32_t *a,
+		     const uint16_t *b, size_t len, const struct tile *t)
 {
-	__m512 s[MR][2];
+	__m512 s[MR][2 * WIDE];
 
 #pragma GCC unroll 16
 	for (int i = 0; i < rows; i++)
-		s[i][0] = s[i][1] = _mm512_setzero_ps();
+#pragma GCC unroll 16
+		for (int v = 0; v < 2 * np; v++)
+			s[i][v] = _mm512_setzero_ps();
 	if (!t->first)
 #pragma GCC unroll 16
 		for (int i = 0; i < rows; i++) {
-			const float *c = t->c + i * PANEL;
-
-			s[i][0] = _mm512_loadu_ps(c);
-			s[i][1] = _mm512_loadu_ps(c + 16);
+			s[i][0] = _mm512_loadu_ps(t->c + i * PANEL);
+			s[i][1] = _mm512_loadu_ps(t->c + i * PANEL + 16);
 		}
-	for (; steps; steps--, a += rows, b += 2 * PANEL) {
-		__m512bh b0 = (__m512bh)_mm512_loadu_si512(b);
-		__m512bh b1 = (__m512bh)_mm512_loadu_si512(b + PANEL);
-
-		if (rows <= 4) {
-			_mm_prefetch((const char *)(b + 32 * PANEL),
-				     _MM_HINT_T0);
-			_mm_prefetch((const char *)(b + 33 * PANEL),
-				     _MM_HINT_T0);
-		}
+	for (; steps; steps--, a += rows, b += 2 * PANEL)
 #pragma GCC unroll 16
-		for (int i = 0; i < rows; i++) {
-			__m512bh x = (__m512bh)_mm512_set1_epi32((int)a[i]);
+		for (int p = 0; p < np; p++) {
+			const uint16_t *w = b + (size_t)p * len;
+			__m512bh w0 = (__m512bh)_mm512_loadu_si512(w);
+			__m512bh w1 = (__m512bh)_mm512_loadu_si512(w + PANEL);
 
-			s[i][0] = _mm512_dpbf16_ps(s[i][0], x, b0);
-			s[i][1] = _mm512_dpbf16_ps(s[i][1], x, b1);
+			if (rows <= 4) {
+				_mm_prefetch((const char *)(w + AHEAD),
+					     _MM_HINT_T0);
+				_mm_prefetch((const char *)(w + AHEAD + PANEL),
+					     _MM_HINT_T0);
+			}
+#pragma GCC unroll 16
+			for (int i = 0; i < rows; i++) {
+				__m512bh x =
+					(__m512bh)_mm512_set1_epi32((int)a[i]);
+				__m512 *sum = &s[i][2 * p];
+
+				sum[0] = _mm512_dpbf16_ps(sum[0], x, w0);
+				sum[1] = _mm512_dpbf16_ps(sum[1], x, w1);
+			}
 		}
-	}
 	if (t->last) {
 #pragma GCC unroll 16
-		for (int i = 0; i < rows; i++)
-			put_row(t, (size_t)i, s[i][0], s[i][1]);
+		for (int p = 0; p < np; p++)
+#pragma GCC unroll 16
+			for (int i = 0; i < rows; i++)
+				put_row(t, (size_t)i, (size_t)p, s[i][2 * p],
+					s[i][2 * p + 1]);
 		return;
 	}
 #pragma GCC unroll 16
 	for (int i = 0; i < rows; i++) {
-		float *c = t->c + i * PANEL;
-
-		_mm512_storeu_ps(c, s[i][0]);
-		_mm512_storeu_ps(c + 16, s[i][1]);
+		_mm512_storeu_ps(t->c + i * PANEL, s[i][0]);
+		_mm512_storeu_ps(t->c + i * PANEL + 16, s[i][1]);
 	}
 }
 
 typedef void tile_fn(size_t steps, const uint32_t *a, const uint16_t *b,
-		     const struct tile *t);
+		     size_t len, const struct tile *t);
 
-#define TILE(rows)                                                       \
-	static void tile_##rows(size_t steps, const uint32_t *a,         \
-				const uint16_t *b, const struct tile *t) \
-	{                                                                \
-		tile_sum(rows, steps, a, b, t);                          \
+#define TILE(rows, np)                                                  \
+	static void tile_##rows##_##np(size_t steps, const uint32_t *a, \
+				       const uint16_t *b, size_t len,   \
+				       const struct tile *t)            \
+	{                                                               \
+		tile_sum(rows, np, steps, a, b, len, t);                \
 	}
-TILE(1)
-TILE(2)
-TILE(3)
-TILE(4)
-TILE(5)
-TILE(6)
-TILE(7)
-TILE(8)
-TILE(9)
-TILE(10)
-TILE(11)
-TILE(12)
-TILE(13)
-TILE(14)
+TILE(1, 4)
+TILE(2, 4)
+TILE(1, 1)
+TILE(2, 1)
+TILE(3, 1)
+TILE(4, 1)
+TILE(5, 1)
+TILE(6, 1)
+TILE(7, 1)
+TILE(8, 1)
+TILE(9, 1)
+TILE(10, 1)
+TILE(11, 1)
+TILE(12, 1)
+TILE(13, 1)
+TILE(14, 1)
 #undef TILE
 
 static tile_fn *const tiles[MR + 1] = {
-	NULL,   tile_1, tile_2,  tile_3,  tile_4,  tile_5,  tile_6,  tile_7,
-	tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14,
+	NULL,      tile_1_1,  tile_2_1,  tile_3_1,  tile_4_1,
+	tile_5_1,  tile_6_1,  tile_7_1,  tile_8_1,  tile_9_1,
+	tile_10_1, tile_11_1, tile_12_1, tile_13_1, tile_14_1,
 };
 
 /* --- copying x ----------------------------------------------------------- */
@@ -213,9 +232,11 @@ static void pack_a(const struct block *b, size_t tile)
 }
 
 static void multiply(const struct block *b, size_t i, size_t rows,
-		     const uint16_t *panel, const struct tile *t)
+		     const uint16_t *panel, size_t np, const struct tile *t)
 {
-	tiles[rows](b->steps, b->pa + tile_row(b, i) * b->steps, panel, t);
+	tile_fn *fn = np == 1 ? tiles[rows] : rows == 1 ? tile_1_4 : tile_2_4;
+
+	fn(b->steps, b->pa + tile_row(b, i) * b->steps, panel, b->len, t);
 }
 
 static void mul_begin(void)

@@ -171,7 +171,9 @@ static void run(struct bench *b, const char *name, int threads, size_t pairs)
 	double t[3][256];
 	int both = b->half ? b->dnnl != NULL : b->sgemm != NULL;
 
-	b->ws = numbers(scratch(b) / 4 + 64);
+	b->ws = b->k->alloc(b->k, scratch(b) + 64);
+	if (!b->ws)
+		exit(4);
 	ours(b);
 	if (both) {
 		if (b->half)
@@ -201,7 +203,7 @@ static void run(struct bench *b, const char *name, int threads, size_t pairs)
 	else
 		printf("-\t-\n");
 	fflush(stdout);
-	free(b->ws);
+	b->k->free(b->k, b->ws);
 }
 
 static void open_blas(struct bench *b)
