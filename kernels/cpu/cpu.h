@@ -18,10 +18,11 @@ struct cpu {
 	struct ftk ftk;
 	struct ftk_threads t;
 	int packs; /* products take bfloat16 weights in panels */
-	/* the next lesser instruction set's, for few rows */
+	/* lesser instruction sets': for few rows, for dbias alone */
 	void (*matmul_few)(struct ftk *k, const struct ftk_matmul *a);
 	size_t (*matmul_few_ws)(const struct ftk *k,
 				const struct ftk_matmul *a);
+	void (*matmul_dbias)(struct ftk *k, const struct ftk_matmul_dw *a);
 };
 
 /*

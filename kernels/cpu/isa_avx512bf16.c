@@ -202,6 +202,37 @@ INLINE void transpose_pairs(__m512i r[16])
 	}
 }
 
+/* 16 numbers as bfloat16, of which m are. */
+INLINE __m512i load_halves(const void *x, int real, size_t at, __mmask16 m)
+{
+	const uint16_t *h = (const uint16_t *)x + at;
+
+	if (!real)
+		return _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m, h));
+	return _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(
+		_mm512_maskz_loadu_ps(m, (const float *)x + at)));
+}
+
+/* One tile of rows of x', which lie along its rows. */
+static void pack_a_turned(const struct block *b, size_t tile)
+{
+	const struct dots *d = b->d;
+	size_t i0 = tile_row(b, tile), rows = tile_row(b, tile + 1) - i0;
+	uint32_t *to = b->pa + i0 * b->steps;
+	size_t at = b->k0 * d->ldx + b->m0 + i0;
+	__mmask16 m = (__mmask16)((1u << rows) - 1);
+
+	for (size_t l = 0; l < b->kn; l += 2, at += 2 * d->ldx, to += rows) {
+		__m512i even = load_halves(d->x, d->x_real, at, m), odd;
+
+		odd = l + 1 < b->kn
+			      ? load_halves(d->x, d->x_real, at + d->ldx, m)
+			      : _mm512_setzero_si512();
+		odd = _mm512_slli_epi32(odd, 16);
+		_mm512_mask_storeu_epi32(to, m, _mm512_or_si512(even, odd));
+	}
+}
+
 /* One tile of rows of x. */
 static void pack_a(const struct block *b, size_t tile)
 {
@@ -212,6 +243,10 @@ static void pack_a(const struct block *b, size_t tile)
 	const char *x = (const char *)d->x + (b->m0 + i0) * d->ldx * size;
 	__mmask16 m = (__mmask16)((1u << rows) - 1);
 
+	if (d->rows) {
+		pack_a_turned(b, tile);
+		return;
+	}
 	for (size_t p = 0; p < b->steps; p += 16) {
 		size_t left = min_size(b->kn - 2 * p, 32);
 		__m512i r[16];
@@ -247,11 +282,54 @@ static void mul_end(void)
 {
 }
 
+static struct dots weight_gradient(const struct ftk_matmul_dw *a)
+{
+	return (struct dots){.y = a->dw,
+			     .x = a->dy,
+			     .ldy = a->k,
+			     .ldx = a->n,
+			     .y_real = 1,
+			     .x_real = a->real,
+			     .rows = a->x,
+			     .back = 1,
+			     .m = a->n,
+			     .n = a->k,
+			     .k = a->m,
+			     .add = 1,
+			     .ws = a->ws};
+}
+
+/* The bias' gradient is left to the lesser instruction set. */
+static void op_matmul_dw(struct ftk *k, const struct ftk_matmul_dw *a)
+{
+	const struct cpu *c = (const struct cpu *)k;
+	struct dots d = weight_gradient(a);
+	struct ftk_matmul_dw bias = *a;
+
+	if (a->dw)
+		dots(k, &d);
+	bias.dw = NULL;
+	if (a->dbias)
+		c->matmul_dbias(k, &bias);
+}
+
+static size_t matmul_dw_ws(const struct ftk *k, const struct ftk_matmul_dw *a)
+{
+	struct dots d = weight_gradient(a);
+
+	return a->dw ? dots_ws(k, &d) : 0;
+}
+
 void ftk_init_avx512bf16(struct ftk *k)
 {
-	((struct cpu *)k)->packs = 1;
+	struct cpu *c = (struct cpu *)k;
+
+	c->packs = 1;
+	c->matmul_dbias = k->matmul_dw;
 	k->matmul = op_matmul;
 	k->matmul_ws = matmul_ws;
 	k->matmul_dx = op_matmul_dx;
 	k->matmul_dx_ws = matmul_dx_ws;
+	k->matmul_dw = op_matmul_dw;
+	k->matmul_dw_ws = matmul_dw_ws;
 }

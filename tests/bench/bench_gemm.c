@@ -5,7 +5,7 @@
  * has AVX-512, unless it is set).  Ours and theirs take turns, so that a busy
  * machine slows both: the ratio is the median of the pairs' ratios.
  *
- * With -b in bfloat16 (no matmul_dw), beside oneDNN with weights packed as it
+ * With -b in bfloat16, beside oneDNN with weights packed as it
  * likes them.
  *
  * usage: bench_gemm [-b] [-p PAIRS] [-m ROWS] [-t THREADS] [-f FORM] [SUBSTRING]
@@ -236,11 +236,11 @@ static void bench_shape(struct bench *b, const struct shape *s, int threads,
 	if (!b->mem)
 		exit(4);
 	b->weight = b->k->weight_make(b->k, b->mem, &mat);
-	for (b->form = 0; b->form < (b->half ? 2 : 3); b->form++) {
+	for (b->form = 0; b->form < 3; b->form++) {
 		if (form >= 0 && form != b->form)
 			continue;
 		b->c = b->form == 2 ? numbers(s->n * s->k) : b->w;
-		if (b->half)
+		if (b->half && b->form < 2)
 			b->dnnl = dnnl_new(b->form, b->m, b->n, b->nk,
 					   b->form ? b->y : b->x, b->w,
 					   b->form ? b->x : b->y);
