@@ -93,6 +93,8 @@ static int dnnl_open(void)
 	if (state)
 		return state > 0;
 	state = -1;
+	/* else its threads go on spinning into our turn */
+	setenv("OMP_WAIT_POLICY", "passive", 0);
 	lib = dlopen("libdnnl.so.2", RTLD_NOW | RTLD_LOCAL);
 	if (!lib)
 		return 0;
