@@ -51,11 +51,13 @@ struct ftk *ftk_open(const char *name, const struct ftk_threads *t,
 		     const char **why)
 {
 	if (!strcmp(name, "cpu"))
-		return ftk_cpu_open(t, why);
+		return ftk_cpu_open(t, FTK_F32, why);
+	if (!strcmp(name, "cpu-bf16"))
+		return ftk_cpu_open(t, FTK_BF16, why);
 	if (!strcmp(name, "ref64"))
 		return ftk_ref64_open(t, why);
 	if (!strcmp(name, "cuda"))
 		return cuda_open(why);
-	*why = "no backend of that name (cpu, cuda, ref64)";
+	*why = "no backend of that name (cpu, cpu-bf16, cuda, ref64)";
 	return NULL;
 }

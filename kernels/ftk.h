@@ -5,10 +5,13 @@
  * the scratch memory (ws, 64-byte aligned) that it wants, and is queued in
  * order.  What a query says for larger sizes serves smaller ones.
  *
- * Types.  ACT is what activations are stored in (float here; bfloat16 by the
- * same interface), REAL what parameters under training, their gradients,
- * moments and statistics are stored in (float; in the reference backend
- * "ref64" both are double, for finite differences).  Pointers to either are
+ * Types.  ACT is what activations are stored in (float, or bfloat16), REAL what
+ * parameters under training, their gradients, moments and statistics are
+ * stored in (float; in the reference backend "ref64" both are double, for
+ * finite differences).  Sums are of floats at least; what is stored in
+ * bfloat16 is rounded to nearest even, NaN stays one.  With ACT bfloat16
+ * products with weights take both sides in bfloat16, REAL ones rounded; LoRA
+ * takes its own matrices as they are.  Pointers to either are
  * void: they may be a device's, and only operations look behind them.
  * Frozen or trained matrices hide behind struct ftk_weight, whose layout
  * belongs to the backend (plain, packed, bf16, NF4).
@@ -398,7 +401,8 @@ struct ftk_threads {
 
 /*
  * Open the backend called name: "cpu" (the best instruction set of this
- * machine, capped by FT_ISA=scalar|avx2|avx512), "ref64", "cuda" (from
+ * machine, capped by FT_ISA=scalar|avx2|avx512), "cpu-bf16" (the same with ACT
+ * bfloat16, and further avx512bf16|amx-plain|amx), "ref64", "cuda" (from
  * libftk-cuda.so, beside the program or where the loader looks: its function
  * struct ftk *ftk_cuda_open(const char **why)).  Returns NULL with *why
  * pointing at a static string that says why it cannot be had.

@@ -17,24 +17,92 @@
 struct cpu {
 	struct ftk ftk;
 	struct ftk_threads t;
+	int packs; /* products take bfloat16 weights in panels */
+	/* lesser instruction sets': for few rows, for dbias alone */
+	void (*matmul_few)(struct ftk *k, const struct ftk_matmul *a);
+	size_t (*matmul_few_ws)(const struct ftk *k,
+				const struct ftk_matmul *a);
+	void (*matmul_dbias)(struct ftk *k, const struct ftk_matmul_dw *a);
 };
 
-/* data is [n, k], REAL, and perhaps unaligned where it is borrowed. */
+/*
+ * data is [n, k], of REAL or (where only rows are read) bfloat16, and perhaps
+ * unaligned where it is borrowed; NULL where panels serve all uses.
+ *
+ * Panels hold bfloat16 as vdpbf16ps and tdpbf16ps want it: panel j has rows
+ * 32 j .. 32 j + 31, step p of it the elements 2 p and 2 p + 1 of each row in
+ * turn (128 bytes); missing rows and elements are 0, and steps a multiple of
+ * 16, so that a panel is a row of squares of 32 by 32 elements.  The forward
+ * reads panels as they lie.  The data gradient wants squares transposed: which
+ * costs four shuffles for 64 bytes that are then used once for every row, so
+ * that a second copy of the weights would gain a hundredth at 512 rows.
+ */
+enum { PANEL = 32 };
+
 struct ftk_weight {
 	const void *data;
 	size_t n, k;
 	unsigned use;
-	int borrowed;
+	enum ftk_type type; /* of data */
+	uint16_t *panels;   /* or NULL */
+	size_t steps;       /* of a panel */
 };
 
+/* The panel of row n, from step p on. */
+static inline uint16_t *cpu_panel(const struct ftk_weight *w, size_t n,
+				  size_t p)
+{
+	return w->panels + (n / PANEL * w->steps + p) * 2 * PANEL;
+}
+
 /* From plainest to best; a test walks FT_ISA through their names. */
-struct ftk *ftk_cpu_open(const struct ftk_threads *t, const char **why);
+struct ftk *ftk_cpu_open(const struct ftk_threads *t, enum ftk_type act,
+			 const char **why);
 struct ftk *ftk_ref64_open(const struct ftk_threads *t, const char **why);
 
 void ftk_init_scalar(struct ftk *k);
 void ftk_init_ref64(struct ftk *k);
 void ftk_init_avx2(struct ftk *k);
 void ftk_init_avx512(struct ftk *k);
+
+/* ACT bfloat16, REAL float */
+void ftk_init_scalar_bf16(struct ftk *k);
+void ftk_init_avx2_bf16(struct ftk *k);
+void ftk_init_avx512_bf16(struct ftk *k);
+void ftk_init_avx512bf16(struct ftk *k);
+void ftk_init_amx_plain(struct ftk *k);
+void ftk_init_amx(struct ftk *k);
+int ftk_have_amx(void);
+
+/* weight.c, for struct ftk */
+size_t ftk_weight_bytes(const struct ftk *k, const struct ftk_matrix *m);
+struct ftk_weight *ftk_weight_make(struct ftk *k, void *mem,
+				   const struct ftk_matrix *m);
+void ftk_weight_sync(struct ftk *k, struct ftk_weight *w);
+void ftk_weight_get(struct ftk *k, const struct ftk_weight *w, size_t r0,
+		    size_t n, float *out);
+
+/* --- bfloat16 ------------------------------------------------------------ */
+
+static inline float cpu_widen(uint16_t h)
+{
+	uint32_t bits = (uint32_t)h << 16;
+	float f;
+
+	memcpy(&f, &bits, 4);
+	return f;
+}
+
+/* To the nearest, ties to even; NaN stays one. */
+static inline uint16_t cpu_round(float f)
+{
+	uint32_t u;
+
+	memcpy(&u, &f, 4);
+	if ((u & 0x7fffffff) > 0x7f800000)
+		return (uint16_t)(u >> 16 | 0x40);
+	return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
 
 /* --- work in pieces ------------------------------------------------------ */
 

@@ -2,6 +2,7 @@
 /* Instruction set "avx2".  Compiled with flags of its own (see GNUmakefile). */
 #include "kernels/cpu/vec_avx2.h"
 
+#define HALF 0
 #include "kernels/cpu/simd.inc"
 
 void ftk_init_avx2(struct ftk *k)

@@ -131,6 +131,79 @@ static inline void v_transpose(V r[VW])
 	}
 }
 
+/* --- bfloat16 ------------------------------------------------------------ */
+
+/* VW of 16 bits, each the upper half of a lane. */
+static inline V v_widen(__m128i h)
+{
+	return _mm256_castsi256_ps(
+		_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
+}
+
+/* To the nearest, ties to even; NaN stays one. */
+static inline __m128i v_round_half(V v)
+{
+	__m256i u = _mm256_castps_si256(v), odd, r;
+
+	odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+	r = _mm256_add_epi32(_mm256_add_epi32(u, odd),
+			     _mm256_set1_epi32(0x7fff));
+	r = _mm256_castps_si256(_mm256_blendv_ps(
+		_mm256_castsi256_ps(r),
+		_mm256_or_ps(v,
+			     _mm256_castsi256_ps(_mm256_set1_epi32(0x400000))),
+		_mm256_cmp_ps(v, v, _CMP_UNORD_Q)));
+	r = _mm256_srli_epi32(r, 16);
+	return _mm_packus_epi32(_mm256_castsi256_si128(r),
+				_mm256_extracti128_si256(r, 1));
+}
+
+#define v_load_h(p) v_widen(_mm_loadu_si128((const void *)(p)))
+
+static inline V v_load_hm(const uint16_t *p, M m)
+{
+	int n = __builtin_popcount((unsigned)_mm256_movemask_ps(m));
+	uint16_t h[VW] = {0};
+
+	if (n == VW)
+		return v_load_h(p);
+	for (int i = 0; i < n; i++) /* masks begin at the first lane */
+		h[i] = p[i];
+	return v_load_h(h);
+}
+
+static inline void v_store_hm(uint16_t *p, M m, V v)
+{
+	int n = __builtin_popcount((unsigned)_mm256_movemask_ps(m));
+	uint16_t h[VW];
+
+	if (n == VW) {
+		_mm_storeu_si128((void *)p, v_round_half(v));
+		return;
+	}
+	_mm_storeu_si128((void *)h, v_round_half(v));
+	for (int i = 0; i < n; i++)
+		p[i] = h[i];
+}
+
+/* The elements of VW pairs at p: those of even index, of odd. */
+#define v_load_even(p)       \
+	_mm256_castsi256_ps( \
+		_mm256_slli_epi32(_mm256_loadu_si256((const void *)(p)), 16))
+#define v_load_odd(p)                                                   \
+	_mm256_castsi256_ps(                                            \
+		_mm256_and_si256(_mm256_loadu_si256((const void *)(p)), \
+				 _mm256_set1_epi32((int)0xffff0000)))
+
+/* Bits of 2 VW of bfloat16 in order become two vectors. */
+static inline void v_widen_both(V bits, V *lo, V *hi)
+{
+	__m256i u = _mm256_castps_si256(bits);
+
+	*lo = v_widen(_mm256_castsi256_si128(u));
+	*hi = v_widen(_mm256_extracti128_si256(u, 1));
+}
+
 /* --- whole numbers, for Philox ------------------------------------------- */
 
 typedef __m256i U; /* VW numbers of 32 bits */

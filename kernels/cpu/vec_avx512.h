@@ -122,6 +122,50 @@ static inline void v_transpose(V r[VW])
 	}
 }
 
+/* --- bfloat16 ------------------------------------------------------------ */
+
+/* VW of 16 bits, each the upper half of a lane. */
+static inline V v_widen(__m256i h)
+{
+	return _mm512_castsi512_ps(
+		_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
+}
+
+/* To the nearest, ties to even; NaN stays one. */
+static inline __m256i v_round_half(V v)
+{
+	__m512i u = _mm512_castps_si512(v), odd, r;
+
+	odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+	r = _mm512_add_epi32(_mm512_add_epi32(u, odd),
+			     _mm512_set1_epi32(0x7fff));
+	r = _mm512_mask_or_epi32(r, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), u,
+				 _mm512_set1_epi32(0x400000));
+	return _mm512_cvtepi32_epi16(_mm512_srli_epi32(r, 16));
+}
+
+#define v_load_h(p)         v_widen(_mm256_loadu_si256((const void *)(p)))
+#define v_load_hm(p, m)     v_widen(_mm256_maskz_loadu_epi16(m, p))
+#define v_store_hm(p, m, v) _mm256_mask_storeu_epi16(p, m, v_round_half(v))
+
+/* The elements of VW pairs at p: those of even index, of odd. */
+#define v_load_even(p)       \
+	_mm512_castsi512_ps( \
+		_mm512_slli_epi32(_mm512_loadu_si512((const void *)(p)), 16))
+#define v_load_odd(p)                                                   \
+	_mm512_castsi512_ps(                                            \
+		_mm512_and_si512(_mm512_loadu_si512((const void *)(p)), \
+				 _mm512_set1_epi32((int)0xffff0000)))
+
+/* Bits of 2 VW of bfloat16 in order become two vectors. */
+static inline void v_widen_both(V bits, V *lo, V *hi)
+{
+	__m512i u = _mm512_castps_si512(bits);
+
+	*lo = v_widen(_mm512_castsi512_si256(u));
+	*hi = v_widen(_mm512_extracti64x4_epi64(u, 1));
+}
+
 /* --- whole numbers, for Philox ------------------------------------------- */
 
 typedef __m512i U; /* VW numbers of 32 bits */

@@ -5,8 +5,11 @@
  * has AVX-512, unless it is set).  Ours and theirs take turns, so that a busy
  * machine slows both: the ratio is the median of the pairs' ratios.
  *
- * usage: bench_gemm [-p PAIRS] [-m ROWS] [-t THREADS] [-f FORM] [SUBSTRING]
- * TSV: form, shape, isa, threads, GF/s of ours, of OpenBLAS, median ratio.
+ * With -b in bfloat16, beside oneDNN with weights packed as it
+ * likes them.
+ *
+ * usage: bench_gemm [-b] [-p PAIRS] [-m ROWS] [-t THREADS] [-f FORM] [SUBSTRING]
+ * TSV: form, shape, isa, threads, GF/s of ours, of theirs, median ratio.
  */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -17,6 +20,7 @@
 
 #include "kernels/ftk.h"
 #include "libcommon/base/thread.h"
+#include "tests/bench/dnnl.h"
 
 typedef void sgemm_fn(int order, int ta, int tb, int m, int n, int k,
 		      float alpha, const float *a, int lda, const float *b,
@@ -33,13 +37,18 @@ static const struct shape {
 	{"135M.head", 49152, 576}, {"1B.qo", 2048, 2048},
 	{"1B.kv", 512, 2048},      {"1B.up", 8192, 2048},
 	{"1B.down", 2048, 8192},   {"1B.head", 128256, 2048},
+	{"7B.qkvo", 4096, 4096},   {"7B.up", 11008, 4096},
+	{"7B.down", 4096, 11008},
 };
 
 struct bench {
 	struct ftk *k;
 	sgemm_fn *sgemm;
 	void (*set_threads)(int n);
-	float *x, *y, *w, *c, *ws;
+	int half; /* bfloat16 */
+	struct dnnl *dnnl;
+	void *x, *y, *w;
+	float *c, *ws;
 	struct ftk_weight *weight;
 	void *mem;
 	size_t m, n, nk;
@@ -72,6 +81,25 @@ static float *numbers(size_t n)
 	return p;
 }
 
+static void *halves(size_t n)
+{
+	uint16_t *p = aligned_alloc(64, (n * 2 + 4096) / 64 * 64);
+	uint32_t s = 1;
+
+	if (!p)
+		exit(4);
+	for (size_t i = 0; i < n; i++) { /* 1 to 2, of either sign */
+		s = s * 1664525u + 1013904223u;
+		p[i] = (uint16_t)(0x3f80 | (s >> 16 & 0x807f));
+	}
+	return p;
+}
+
+static void *elements(const struct bench *b, size_t n)
+{
+	return b->half ? halves(n) : numbers(n);
+}
+
 static void ours(const struct bench *b)
 {
 	struct ftk_matmul f = {
@@ -99,7 +127,9 @@ static void theirs(const struct bench *b)
 	enum { ROW = 101, NO = 111, TRANS = 112 };
 	int m = (int)b->m, n = (int)b->n, k = (int)b->nk;
 
-	if (b->form == 0)
+	if (b->half)
+		dnnl_run(b->dnnl);
+	else if (b->form == 0)
 		b->sgemm(ROW, NO, TRANS, m, n, k, 1, b->x, k, b->w, k, 0, b->y,
 			 n);
 	else if (b->form == 1)
@@ -139,11 +169,17 @@ static void run(struct bench *b, const char *name, int threads, size_t pairs)
 	double flops = 2.0 * (double)b->m * (double)b->n * (double)b->nk;
 	size_t turn = flops < 1e8 ? (size_t)(1e8 / flops) + 1 : 1;
 	double t[3][256];
+	int both = b->half ? b->dnnl != NULL : b->sgemm != NULL;
 
-	b->ws = numbers(scratch(b) / 4 + 64);
+	b->ws = b->k->alloc(b->k, scratch(b) + 64);
+	if (!b->ws)
+		exit(4);
 	ours(b);
-	if (b->sgemm) {
-		b->set_threads(threads);
+	if (both) {
+		if (b->half)
+			dnnl_threads(threads);
+		else
+			b->set_threads(threads);
 		theirs(b);
 	}
 	for (size_t i = 0; i < pairs; i++) {
@@ -153,21 +189,21 @@ static void run(struct bench *b, const char *name, int threads, size_t pairs)
 			ours(b);
 		t1 = now(threads);
 		t[0][i] = (t1 - t0) / (double)turn;
-		for (size_t j = 0; b->sgemm && j < turn; j++)
+		for (size_t j = 0; both && j < turn; j++)
 			theirs(b);
-		t[1][i] = b->sgemm ? (now(threads) - t1) / (double)turn : 1;
+		t[1][i] = both ? (now(threads) - t1) / (double)turn : 1;
 		t[2][i] = t[1][i] / t[0][i];
 	}
 	printf("%s\t%s m=%zu n=%zu k=%zu\t%s\t%d\t%.1f\t", forms[b->form], name,
 	       b->m, b->n, b->nk, b->k->isa, threads,
 	       flops / median(t[0], pairs) * 1e-9);
-	if (b->sgemm)
+	if (both)
 		printf("%.1f\t%.3f\n", flops / median(t[1], pairs) * 1e-9,
 		       median(t[2], pairs));
 	else
 		printf("-\t-\n");
 	fflush(stdout);
-	free(b->ws);
+	b->k->free(b->k, b->ws);
 }
 
 static void open_blas(struct bench *b)
@@ -188,28 +224,36 @@ static void open_blas(struct bench *b)
 static void bench_shape(struct bench *b, const struct shape *s, int threads,
 			size_t pairs, int form)
 {
-	struct ftk_matrix mat = {FTK_F32, NULL, s->n, s->k,
+	struct ftk_matrix mat = {b->half ? FTK_BF16 : FTK_F32, NULL, s->n, s->k,
 				 FTK_W_FORWARD | FTK_W_BACKWARD};
 
 	b->n = s->n;
 	b->nk = s->k;
-	b->x = numbers(b->m * s->k);
-	b->y = numbers(b->m * s->n);
-	mat.data = b->w = numbers(s->n * s->k);
-	b->mem = numbers(b->k->weight_bytes(b->k, &mat) / 4);
+	b->x = elements(b, b->m * s->k);
+	b->y = elements(b, b->m * s->n);
+	mat.data = b->w = elements(b, s->n * s->k);
+	b->mem = b->k->alloc(b->k, b->k->weight_bytes(b->k, &mat));
+	if (!b->mem)
+		exit(4);
 	b->weight = b->k->weight_make(b->k, b->mem, &mat);
 	for (b->form = 0; b->form < 3; b->form++) {
 		if (form >= 0 && form != b->form)
 			continue;
 		b->c = b->form == 2 ? numbers(s->n * s->k) : b->w;
+		if (b->half && b->form < 2)
+			b->dnnl = dnnl_new(b->form, b->m, b->n, b->nk,
+					   b->form ? b->y : b->x, b->w,
+					   b->form ? b->x : b->y);
 		run(b, s->name, threads, pairs);
+		dnnl_free(b->dnnl);
+		b->dnnl = NULL;
 		if (b->form == 2)
 			free(b->c);
 	}
 	free(b->x);
 	free(b->y);
 	free(b->w);
-	free(b->mem);
+	b->k->free(b->k, b->mem);
 }
 
 int main(int argc, char **argv)
@@ -219,19 +263,22 @@ int main(int argc, char **argv)
 	int threads = 0, form = -1, opt;
 	const char *why = "", *only;
 
-	while ((opt = getopt(argc, argv, "p:m:t:f:")) != -1) {
-		long v = strtol(optarg, NULL, 10);
+	while ((opt = getopt(argc, argv, "bp:m:t:f:")) != -1) {
+		long v = optarg ? strtol(optarg, NULL, 10) : 1;
 
 		if (opt == '?' || v < 0)
 			return 2;
+		b.half |= opt == 'b';
 		pairs = opt == 'p' && v > 0 && v <= 256 ? (size_t)v : pairs;
 		rows = opt == 'm' ? (size_t)v : rows;
 		threads = opt == 't' ? (int)v : threads;
 		form = opt == 'f' ? (int)v : form;
 	}
 	only = optind < argc ? argv[optind] : "";
-	open_blas(&b);
-	printf("form\tshape\tisa\tthreads\tGF/s\tOpenBLAS\tratio\n");
+	if (!b.half)
+		open_blas(&b);
+	printf("form\tshape\tisa\tthreads\tGF/s\t%s\tratio\n",
+	       b.half ? "oneDNN" : "OpenBLAS");
 	for (int t = 1; t <= 2; t++) {
 		struct ft_pool *pool = ft_pool_new(t);
 		struct ftk_threads ft = {
@@ -240,12 +287,15 @@ int main(int argc, char **argv)
 				  size_t))ft_pool_run,
 			pool};
 
-		b.k = ftk_open("cpu", &ft, &why);
+		b.k = ftk_open(b.half ? "cpu-bf16" : "cpu", &ft, &why);
 		if (!b.k) {
 			fprintf(stderr, "bench_gemm: %s\n", why);
 			return 4;
 		}
-		for (b.m = 512; b.m <= 2048; b.m *= 4) {
+		for (b.m = b.half ? 1 : 512; b.m <= 2048; b.m *= b.m == 1 ? 16
+								 : b.m == 16
+									 ? 32
+									 : 4) {
 			size_t m = b.m;
 
 			if (threads && threads != t)

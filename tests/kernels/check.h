@@ -6,6 +6,7 @@
  *
  * - with the plain loops (scalar), each output within tol of the output's
  *   largest value, since sums run in another order and exp is another one;
+ *   of bfloat16, within one unit in its last place and that;
  * - with one thread, byte for byte;
  * - and every guard before and after every buffer, scratch included (which is
  *   as long as the query said, and poisoned), byte for byte.
@@ -27,7 +28,7 @@ enum { GUARD = 128, MAX_BUFS = 32 };
 struct buf {
 	unsigned char *mem; /* guard, data, guard */
 	size_t nbytes;
-	int out, real, exact; /* compared; as REAL; byte for byte */
+	int out, real, act, exact; /* compared; as REAL, ACT; by bytes */
 };
 
 struct ctx {
@@ -51,7 +52,7 @@ static inline void *new_buf(struct ctx *c, size_t nbytes, int out)
 		abort();
 	b->nbytes = nbytes;
 	b->out = out;
-	b->real = b->exact = 0;
+	b->real = b->act = b->exact = 0;
 	memset(b->mem, 0xA5, len);
 	return b->mem + GUARD;
 }
@@ -63,7 +64,7 @@ static inline float number(struct ctx *c)
 	return (float)((int32_t)c->seed >> 8) * 0x1p-23f;
 }
 
-/* n REALs (or ACTs) about mid, of size by. */
+/* n REALs about mid, of size by. */
 static inline void *fill(struct ctx *c, size_t n, float mid, float by, int out)
 {
 	void *p = new_buf(c, n * c->k->real_size, out);
@@ -75,6 +76,48 @@ static inline void *fill(struct ctx *c, size_t n, float mid, float by, int out)
 	c->k->put_real(c->k, p, host, n);
 	free(host);
 	return p;
+}
+
+static inline uint16_t to_half(float f)
+{
+	uint32_t u;
+
+	memcpy(&u, &f, 4);
+	return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+
+static inline float from_half(uint16_t h)
+{
+	uint32_t u = (uint32_t)h << 16;
+	float f;
+
+	memcpy(&f, &u, 4);
+	return f;
+}
+
+/* The same of ACT. */
+static inline void *act_fill(struct ctx *c, size_t n, float mid, float by,
+			     int out)
+{
+	uint16_t *p;
+
+	if (c->k->act != FTK_BF16)
+		return fill(c, n, mid, by, out);
+	p = new_buf(c, n * sizeof(*p), out);
+	c->b[c->n - 1].act = 1;
+	for (size_t i = 0; i < n; i++)
+		p[i] = to_half(mid + by * number(c));
+	return p;
+}
+
+static inline const void *act_in(struct ctx *c, size_t n)
+{
+	return act_fill(c, n, 0, 1, 0);
+}
+
+static inline void *act_inout(struct ctx *c, size_t n)
+{
+	return act_fill(c, n, 0, 1, 1);
 }
 
 static inline const void *in(struct ctx *c, size_t n)
@@ -94,6 +137,18 @@ static inline void *out(struct ctx *c, size_t n)
 
 	c->b[c->n - 1].real = 1;
 	memset(p, 0xFF, n * c->k->real_size);
+	return p;
+}
+
+static inline void *act_out(struct ctx *c, size_t n)
+{
+	void *p;
+
+	if (c->k->act != FTK_BF16)
+		return out(c, n);
+	p = new_buf(c, n * 2, 1);
+	c->b[c->n - 1].act = 1;
+	memset(p, 0xFF, n * 2);
 	return p;
 }
 
@@ -184,8 +239,11 @@ static inline void close_backend(struct backend *b)
 	ft_pool_free(b->pool);
 }
 
-static inline double value(const struct ftk *k, const void *p, size_t i)
+static inline double value(const struct ftk *k, const void *p, int act,
+			   size_t i)
 {
+	if (act)
+		return (double)from_half(((const uint16_t *)p)[i]);
 	return k->real == FTK_F64 ? ((const double *)p)[i]
 				  : (double)((const float *)p)[i];
 }
@@ -201,6 +259,12 @@ static inline int same_bytes(const struct ctx *a, const struct ctx *b)
 	return 1;
 }
 
+/* Results that are equal but for rounding to bfloat16 differ by this much. */
+static inline double half_unit(double v)
+{
+	return v == 0 ? 0 : ldexp(1, ilogb(v) - 7);
+}
+
 /* The greatest error of any output, relative to its largest value or 0.01;
    infinite where a NaN or bytes differ. */
 static inline double worst(const struct ctx *a, const struct ctx *b)
@@ -210,20 +274,23 @@ static inline double worst(const struct ctx *a, const struct ctx *b)
 	for (size_t i = 0; i < a->n; i++) {
 		const unsigned char *x = a->b[i].mem + GUARD;
 		const unsigned char *y = b->b[i].mem + GUARD;
-		size_t n = a->b[i].nbytes / a->k->real_size;
+		int act = a->b[i].act;
+		size_t n = a->b[i].nbytes / (act ? 2 : a->k->real_size);
 		double big = 0, err = 0;
 
 		if (a->b[i].exact && memcmp(x, y, a->b[i].nbytes))
 			return INFINITY;
-		if (!a->b[i].out || !a->b[i].real)
+		if (!a->b[i].out || (!a->b[i].real && !act))
 			continue;
 		for (size_t j = 0; j < n; j++) {
-			double u = value(a->k, x, j), v = value(b->k, y, j);
+			double u = value(a->k, x, act, j);
+			double v = value(b->k, y, act, j), diff;
 
 			if (isnan(u) || isnan(v))
 				return INFINITY;
 			big = fmax(big, fabs(v));
-			err = fmax(err, fabs(u - v));
+			diff = fabs(u - v) - (act ? half_unit(v) : 0);
+			err = fmax(err, diff);
 		}
 		bad = fmax(bad, err / fmax(big, 0.01));
 	}
@@ -240,23 +307,26 @@ static inline void run_case(struct ctx *c, struct ftk *k, case_fn *fn,
 	k->sync(k);
 }
 
-/* Run a case on everything; tol is relative (see worst()). */
-static inline void check_case(const char *name, case_fn *fn, const size_t *dim,
-			      double tol)
+/* Run a case on all instruction sets of a backend; tol is relative (see
+   worst()). */
+static inline void check_backend(const char *backend, const char *name,
+				 case_fn *fn, const size_t *dim, double tol)
 {
-	static const char *const isas[] = {"scalar", "avx2", "avx512"};
+	static const char *const isas[] = {"scalar",     "avx2",      "avx512",
+					   "avx512bf16", "amx-plain", "amx"};
 	static const int threads[] = {1, 2, 4};
-	struct backend plain = open_backend("cpu", "scalar", 1);
+	struct backend plain = open_backend(backend, "scalar", 1);
+	const char *act = plain.k->act == FTK_BF16 ? " bf16" : "";
 	struct ctx want, one, got;
 
 	run_case(&want, plain.k, fn, dim);
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < sizeof(isas) / sizeof(isas[0]); i++) {
 		int whole = 1, same = 1, here = 1;
 		double err = 0;
 
 		for (size_t t = 0; t < 3 && here; t++) {
 			struct backend b =
-				open_backend("cpu", isas[i], threads[t]);
+				open_backend(backend, isas[i], threads[t]);
 			struct ctx *c = t ? &got : &one;
 
 			here = b.k && !strcmp(b.k->isa, isas[i]);
@@ -271,16 +341,30 @@ static inline void check_case(const char *name, case_fn *fn, const size_t *dim,
 			close_backend(&b);
 		}
 		if (here) {
-			CHECK(whole, "%s %s: guards", name, isas[i]);
-			CHECK(same, "%s %s: any number of threads", name,
-			      isas[i]);
-			CHECK(err <= tol, "%s %s: error %.2g <= %.2g", name,
-			      isas[i], err, tol);
+			CHECK(whole, "%s %s%s: guards", name, isas[i], act);
+			CHECK(same, "%s %s%s: any number of threads", name,
+			      isas[i], act);
+			CHECK(err <= tol, "%s %s%s: error %.2g <= %.2g", name,
+			      isas[i], act, err, tol);
 			release(&one);
 		}
 	}
 	release(&want);
 	close_backend(&plain);
+}
+
+/* Run a case on everything; half_tol where ACT is bfloat16. */
+static inline void check_both(const char *name, case_fn *fn, const size_t *dim,
+			      double tol, double half_tol)
+{
+	check_backend("cpu", name, fn, dim, tol);
+	check_backend("cpu-bf16", name, fn, dim, half_tol);
+}
+
+static inline void check_case(const char *name, case_fn *fn, const size_t *dim,
+			      double tol)
+{
+	check_both(name, fn, dim, tol, tol);
 }
 
 #define DIMS(...) ((const size_t[]){__VA_ARGS__})

@@ -9,7 +9,7 @@
 
 static void embed(struct ctx *c, const size_t *d)
 {
-	struct ftk_embed a = {.y = out(c, d[0] * d[1]),
+	struct ftk_embed a = {.y = act_out(c, d[0] * d[1]),
 			      .t = d[0],
 			      .c = d[1],
 			      .table = weight(c, 11, d[1], FTK_W_ROWS),
@@ -22,7 +22,7 @@ static void embed(struct ctx *c, const size_t *d)
 static void embed_backward(struct ctx *c, const size_t *d)
 {
 	struct ftk_embed_backward a = {.dtable = inout(c, 11 * d[1]),
-				       .dy = in(c, d[0] * d[1]),
+				       .dy = act_in(c, d[0] * d[1]),
 				       .ids = indexes(c, d[0], 11),
 				       .t = d[0],
 				       .c = d[1],
@@ -34,8 +34,8 @@ static void embed_backward(struct ctx *c, const size_t *d)
 /* dims: t, c, kind, with add and bias and stat? */
 static void norm(struct ctx *c, const size_t *d)
 {
-	struct ftk_norm a = {.y = out(c, d[0] * d[1]),
-			     .x = fill(c, d[0] * d[1], 0.5f, 1, 1),
+	struct ftk_norm a = {.y = act_out(c, d[0] * d[1]),
+			     .x = act_fill(c, d[0] * d[1], 0.5f, 1, 1),
 			     .w = in(c, d[1]),
 			     .t = d[0],
 			     .c = d[1],
@@ -44,7 +44,7 @@ static void norm(struct ctx *c, const size_t *d)
 			     .kind = (int)d[2]};
 
 	if (d[3]) {
-		a.add = in(c, d[0] * d[1]);
+		a.add = act_in(c, d[0] * d[1]);
 		a.b = in(c, d[1]);
 		a.stat = out(c, d[0] * 2);
 	}
@@ -53,9 +53,9 @@ static void norm(struct ctx *c, const size_t *d)
 
 static void norm_backward(struct ctx *c, const size_t *d)
 {
-	struct ftk_norm_backward a = {.dx = inout(c, d[0] * d[1]),
-				      .dy = in(c, d[0] * d[1]),
-				      .x = in(c, d[0] * d[1]),
+	struct ftk_norm_backward a = {.dx = act_inout(c, d[0] * d[1]),
+				      .dy = act_in(c, d[0] * d[1]),
+				      .x = act_in(c, d[0] * d[1]),
 				      .w = in(c, d[1]),
 				      .t = d[0],
 				      .c = d[1],
@@ -76,7 +76,7 @@ static void norm_backward(struct ctx *c, const size_t *d)
 static void rope(struct ctx *c, const size_t *d)
 {
 	size_t ld = d[1] * d[2] + 5;
-	struct ftk_rope a = {.x = inout(c, d[0] * ld),
+	struct ftk_rope a = {.x = act_inout(c, d[0] * ld),
 			     .t = d[0],
 			     .pos = indexes(c, d[0], 19),
 			     .table = in(c, 19 * d[3]),
@@ -92,9 +92,9 @@ static void rope(struct ctx *c, const size_t *d)
 /* dims: n, act, with up? */
 static void glu(struct ctx *c, const size_t *d)
 {
-	struct ftk_glu a = {.h = out(c, d[0]),
-			    .gate = fill(c, d[0], 0, 9, 0),
-			    .up = d[2] ? in(c, d[0]) : NULL,
+	struct ftk_glu a = {.h = act_out(c, d[0]),
+			    .gate = act_fill(c, d[0], 0, 9, 0),
+			    .up = d[2] ? act_in(c, d[0]) : NULL,
 			    .n = d[0],
 			    .act = (int)d[1]};
 
@@ -103,11 +103,11 @@ static void glu(struct ctx *c, const size_t *d)
 
 static void glu_backward(struct ctx *c, const size_t *d)
 {
-	struct ftk_glu_backward a = {.dgate = out(c, d[0]),
-				     .dup = d[2] ? out(c, d[0]) : NULL,
-				     .dh = in(c, d[0]),
-				     .gate = fill(c, d[0], 0, 9, 0),
-				     .up = d[2] ? in(c, d[0]) : NULL,
+	struct ftk_glu_backward a = {.dgate = act_out(c, d[0]),
+				     .dup = d[2] ? act_out(c, d[0]) : NULL,
+				     .dh = act_in(c, d[0]),
+				     .gate = act_fill(c, d[0], 0, 9, 0),
+				     .up = d[2] ? act_in(c, d[0]) : NULL,
 				     .n = d[0],
 				     .act = (int)d[1]};
 
@@ -117,8 +117,8 @@ static void glu_backward(struct ctx *c, const size_t *d)
 /* In place: h is gate; dgate, dup are gate, up. */
 static void glu_inplace(struct ctx *c, const size_t *d)
 {
-	void *gate = fill(c, d[0], 0, 3, 1), *up = inout(c, d[0]);
-	void *dh = inout(c, d[0]), *h = inout(c, d[0]);
+	void *gate = act_fill(c, d[0], 0, 3, 1), *up = act_inout(c, d[0]);
+	void *dh = act_inout(c, d[0]), *h = act_inout(c, d[0]);
 	struct ftk_glu f = {.h = h, .gate = h, .up = up, .n = d[0]};
 	struct ftk_glu_backward b = {.dgate = gate,
 				     .dup = up,
@@ -133,8 +133,8 @@ static void glu_inplace(struct ctx *c, const size_t *d)
 
 static void gather(struct ctx *c, const size_t *d)
 {
-	struct ftk_gather a = {.y = out(c, d[0] * d[1]),
-			       .x = in(c, 11 * d[1]),
+	struct ftk_gather a = {.y = act_out(c, d[0] * d[1]),
+			       .x = act_in(c, 11 * d[1]),
 			       .idx = indexes(c, d[0], 11),
 			       .n = d[0],
 			       .c = d[1]};
@@ -145,8 +145,8 @@ static void gather(struct ctx *c, const size_t *d)
 static void scatter(struct ctx *c, const size_t *d)
 {
 	int32_t *idx = indexes(c, d[0], 1);
-	struct ftk_scatter a = {.y = inout(c, (3 * d[0] + 1) * d[1]),
-				.x = in(c, d[0] * d[1]),
+	struct ftk_scatter a = {.y = act_inout(c, (3 * d[0] + 1) * d[1]),
+				.x = act_in(c, d[0] * d[1]),
 				.idx = idx,
 				.n = d[0],
 				.c = d[1]};
@@ -159,8 +159,8 @@ static void scatter(struct ctx *c, const size_t *d)
 static void scatter_add(struct ctx *c, const size_t *d)
 {
 	int32_t *idx = indexes(c, d[0], 1);
-	struct ftk_scatter_add a = {.y = inout(c, d[0] * d[1]),
-				    .x = in(c, d[0] * d[1]),
+	struct ftk_scatter_add a = {.y = act_inout(c, d[0] * d[1]),
+				    .x = act_in(c, d[0] * d[1]),
 				    .idx = idx,
 				    .n = d[0],
 				    .c = d[1]};
@@ -175,7 +175,7 @@ static void sums(struct ctx *c, const size_t *d)
 	void *y = inout(c, d[0]);
 	double *sum = new_buf(c, sizeof(*sum), 0);
 	float *shown = out(c, 1);
-	struct ftk_accum a = {y, in(c, d[0]), d[0]};
+	struct ftk_accum a = {act_inout(c, d[0]), act_in(c, d[0]), d[0]};
 	struct ftk_scale s = {y, 0.3f, d[0]};
 	struct ftk_sumsq q = {.out = sum, .x = y, .n = d[0]};
 

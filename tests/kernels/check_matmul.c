@@ -10,14 +10,16 @@
 #include "libcommon/base/philox.h"
 #include "tests/kernels/check.h"
 
-/* dims: m, n, k, with bias and accumulate? */
+/* dims: m, n, k, with bias and accumulate?, REAL? */
 static void matmul(struct ctx *c, const size_t *d)
 {
-	struct ftk_matmul a = {.y = inout(c, d[0] * d[1]),
-			       .x = in(c, d[0] * d[2]),
+	size_t n = d[0] * d[1];
+	struct ftk_matmul a = {.y = d[4] ? inout(c, n) : act_inout(c, n),
+			       .x = act_in(c, d[0] * d[2]),
 			       .w = weight(c, d[1], d[2], FTK_W_FORWARD),
 			       .m = d[0],
-			       .accumulate = (int)d[3]};
+			       .accumulate = (int)d[3],
+			       .real = (int)d[4]};
 
 	if (d[3])
 		a.bias = in(c, d[1]);
@@ -27,11 +29,13 @@ static void matmul(struct ctx *c, const size_t *d)
 
 static void matmul_dx(struct ctx *c, const size_t *d)
 {
-	struct ftk_matmul_dx a = {.dx = inout(c, d[0] * d[2]),
-				  .dy = in(c, d[0] * d[1]),
+	size_t n = d[0] * d[1];
+	struct ftk_matmul_dx a = {.dx = act_inout(c, d[0] * d[2]),
+				  .dy = d[4] ? in(c, n) : act_in(c, n),
 				  .w = weight(c, d[1], d[2], FTK_W_BACKWARD),
 				  .m = d[0],
-				  .accumulate = (int)d[3]};
+				  .accumulate = (int)d[3],
+				  .real = (int)d[4]};
 
 	a.ws = scratch(c, c->k->matmul_dx_ws(c->k, &a));
 	c->k->matmul_dx(c->k, &a);
@@ -39,13 +43,15 @@ static void matmul_dx(struct ctx *c, const size_t *d)
 
 static void matmul_dw(struct ctx *c, const size_t *d)
 {
+	size_t n = d[0] * d[1];
 	struct ftk_matmul_dw a = {.dw = inout(c, d[1] * d[2]),
 				  .dbias = d[3] ? inout(c, d[1]) : NULL,
-				  .dy = in(c, d[0] * d[1]),
-				  .x = in(c, d[0] * d[2]),
+				  .dy = d[4] ? in(c, n) : act_in(c, n),
+				  .x = act_in(c, d[0] * d[2]),
 				  .m = d[0],
 				  .n = d[1],
-				  .k = d[2]};
+				  .k = d[2],
+				  .real = (int)d[4]};
 
 	a.ws = scratch(c, c->k->matmul_dw_ws(c->k, &a));
 	c->k->matmul_dw(c->k, &a);
@@ -64,9 +70,9 @@ static struct ftk_dropout dropout(struct ctx *c, size_t m, size_t percent)
 /* dims: m, n, k, r, percent dropped */
 static void lora(struct ctx *c, const size_t *d)
 {
-	struct ftk_lora a = {.y = inout(c, d[0] * d[1]),
-			     .u = out(c, d[0] * d[3]),
-			     .x = in(c, d[0] * d[2]),
+	struct ftk_lora a = {.y = act_inout(c, d[0] * d[1]),
+			     .u = act_out(c, d[0] * d[3]),
+			     .x = act_in(c, d[0] * d[2]),
 			     .a = in(c, d[3] * d[2]),
 			     .b = in(c, d[1] * d[3]),
 			     .m = d[0],
@@ -82,12 +88,13 @@ static void lora(struct ctx *c, const size_t *d)
 
 static void lora_backward(struct ctx *c, const size_t *d)
 {
-	struct ftk_lora_backward a = {.dx = d[5] ? inout(c, d[0] * d[2]) : NULL,
+	struct ftk_lora_backward a = {.dx = d[5] ? act_inout(c, d[0] * d[2])
+						 : NULL,
 				      .da = inout(c, d[3] * d[2]),
 				      .db = inout(c, d[1] * d[3]),
-				      .dy = in(c, d[0] * d[1]),
-				      .x = in(c, d[0] * d[2]),
-				      .u = in(c, d[0] * d[3]),
+				      .dy = act_in(c, d[0] * d[1]),
+				      .x = act_in(c, d[0] * d[2]),
+				      .u = act_in(c, d[0] * d[3]),
 				      .a = in(c, d[3] * d[2]),
 				      .b = in(c, d[1] * d[3]),
 				      .m = d[0],
@@ -101,55 +108,71 @@ static void lora_backward(struct ctx *c, const size_t *d)
 	c->k->lora_backward(c->k, &a);
 }
 
-/* A token's row must be the same in any batch of more than a few rows. */
-static void check_rows(const char *isa)
+/* A token's row must be the same in any batch of more than a few rows; with
+   pairs' dot products in any batch. */
+static void check_rows(const char *backend, const char *isa)
 {
 	enum { N = 45, K = 600, MOST = 300 };
-	struct backend b = open_backend("cpu", isa, 1);
+	struct backend b = open_backend(backend, isa, 1);
 	struct ctx c = {.k = b.k, .seed = 1};
-	float *y = out(&c, N * MOST), *row = out(&c, N);
+	size_t size = b.k->act_size;
+	char *y = act_out(&c, N * MOST), row[N * sizeof(float)];
 	struct ftk_matmul a = {.y = y,
-			       .x = in(&c, MOST * K),
+			       .x = act_in(&c, MOST * K),
 			       .w = weight(&c, N, K, FTK_W_FORWARD),
 			       .m = MOST};
-	int same = 1;
+	int same = 1, pairs = !strcmp(isa, "avx512bf16");
 
 	a.ws = scratch(&c, b.k->matmul_ws(b.k, &a));
 	b.k->matmul(b.k, &a);
-	memcpy(row, y + 7 * N, N * sizeof(*row));
+	memcpy(row, y + 7 * N * size, N * size);
 	for (a.m = 9; a.m < 100; a.m++) {
 		b.k->matmul(b.k, &a);
-		same &= !memcmp(row, y + 7 * N, N * sizeof(*row));
+		same &= !memcmp(row, y + 7 * N * size, N * size);
 	}
-	CHECK(same, "%s: a row is the same among 9 to 300", b.k->isa);
-	a.m = 1;
-	b.k->matmul(b.k, &a);
-	memcpy(row, y, N * sizeof(*row));
-	for (same = 1, a.m = 2; a.m < 9; a.m++) {
+	CHECK(same, "%s %s: a row is the same among 9 to 300", backend,
+	      b.k->isa);
+	memcpy(row, y, N * size);
+	for (same = 1, a.m = 1; a.m < 9; a.m++) {
+		if (a.m == 5 && strstr(isa, "amx"))
+			break; /* tiles from here on */
 		b.k->matmul(b.k, &a);
-		same &= !memcmp(row, y, N * sizeof(*row));
+		if (a.m == 1 && !pairs)
+			memcpy(row, y, N * size);
+		same &= !memcmp(row, y, N * size);
 	}
-	CHECK(same, "%s: a row is the same among 1 to 8", b.k->isa);
+	CHECK(same, "%s %s: a row is the same among 1 to 8", backend, b.k->isa);
 	release(&c);
 	close_backend(&b);
 }
 
 /* Scratch for a larger product serves a smaller one. */
-static void check_growth(const char *isa)
+static void check_growth(const char *backend)
 {
-	struct backend b = open_backend("cpu", isa, 2);
-	struct ftk_matmul_dw a = {.n = 40, .k = 60};
+	struct backend b = open_backend(backend, NULL, 2);
+	struct ctx c = {.k = b.k, .seed = 1};
 	float dw[1];
-	size_t most = 0, less = 0;
+	struct ftk_matmul_dw w = {.dw = dw, .n = 40, .k = 60};
+	struct ftk_matmul f = {.w = weight(&c, 50, 5000, FTK_W_FORWARD)};
+	struct ftk_matmul_dx x = {.w = weight(&c, 5000, 50, FTK_W_BACKWARD)};
+	struct ftk_lora l = {.n = 3000, .k = 1000, .r = 16};
+	size_t most[4] = {0}, less = 0;
 
-	a.dw = dw;
-	for (a.m = 1; a.m < 3000; a.m++) {
-		size_t n = b.k->matmul_dw_ws(b.k, &a);
+	for (size_t m = 1; m < 3000; m++) {
+		size_t n[4];
 
-		less += n < most;
-		most = n > most ? n : most;
+		w.m = f.m = x.m = l.m = m;
+		n[0] = b.k->matmul_dw_ws(b.k, &w);
+		n[1] = b.k->matmul_ws(b.k, &f);
+		n[2] = b.k->matmul_dx_ws(b.k, &x);
+		n[3] = b.k->lora_ws(b.k, &l);
+		for (size_t i = 0; i < 4; i++) {
+			less += n[i] < most[i];
+			most[i] = n[i] > most[i] ? n[i] : most[i];
+		}
 	}
-	CHECK(!less, "%s: matmul_dw_ws never shrinks", b.k->isa);
+	CHECK(!less, "%s: scratch never shrinks as rows grow", backend);
+	release(&c);
 	close_backend(&b);
 }
 
@@ -236,6 +259,121 @@ static void unaligned(struct ctx *c, const size_t *d)
 	c->k->embed(c->k, &e);
 }
 
+/* A weight in bfloat16, unaligned with d[3], forward, backward and for rows. */
+static void half_weight(struct ctx *c, const size_t *d)
+{
+	size_t n = d[1] * d[2];
+	char *mem = new_buf(c, 2 * n + 1, 0), *half = mem + d[3];
+	struct ftk_matrix m = {FTK_BF16, half, d[1], d[2],
+			       FTK_W_FORWARD | FTK_W_BACKWARD | FTK_W_ROWS};
+	void *wmem = new_buf(c, c->k->weight_bytes(c->k, &m), 0);
+	struct ftk_matmul a = {.y = act_out(c, d[0] * d[1]),
+			       .x = act_in(c, d[0] * d[2]),
+			       .m = d[0]};
+	struct ftk_matmul_dx b = {.dx = act_out(c, d[0] * d[2]),
+				  .dy = act_in(c, d[0] * d[1]),
+				  .m = d[0]};
+	struct ftk_embed e = {.y = act_out(c, 3 * d[2]),
+			      .ids = indexes(c, 3, d[1]),
+			      .t = 3,
+			      .c = d[2],
+			      .scale = 1};
+	float *got = out(c, 2 * d[2]);
+
+	for (size_t i = 0; i < n; i++) {
+		uint16_t h = to_half(number(c));
+
+		memcpy(half + 2 * i, &h, 2);
+	}
+	a.w = b.w = e.table = c->k->weight_make(c->k, wmem, &m);
+	a.ws = scratch(c, c->k->matmul_ws(c->k, &a));
+	b.ws = scratch(c, c->k->matmul_dx_ws(c->k, &b));
+	c->k->matmul(c->k, &a);
+	c->k->matmul_dx(c->k, &b);
+	c->k->embed(c->k, &e);
+	c->k->weight_get(c->k, a.w, d[1] - 2, 2, got);
+}
+
+/* A weight that changes, then is synchronised. */
+static void trained(struct ctx *c, const size_t *d)
+{
+	size_t n = d[1] * d[2];
+	float *p = fill(c, n, 0, 0, 0);
+	struct ftk_matrix m = {FTK_F32, p, d[1], d[2],
+			       FTK_W_FORWARD | FTK_W_TRAINED | FTK_W_BACKWARD};
+	void *mem = new_buf(c, c->k->weight_bytes(c->k, &m), 0);
+	struct ftk_weight *w = c->k->weight_make(c->k, mem, &m);
+	struct ftk_matmul a = {.y = act_out(c, d[0] * d[1]),
+			       .x = act_in(c, d[0] * d[2]),
+			       .w = w,
+			       .m = d[0],
+			       .real = 0};
+
+	for (size_t i = 0; i < n; i++)
+		p[i] = number(c);
+	c->k->weight_sync(c->k, w);
+	a.ws = scratch(c, c->k->matmul_ws(c->k, &a));
+	c->k->matmul(c->k, &a);
+}
+
+/* --- rounding ------------------------------------------------------------ */
+
+/* One row of sums that lie between two numbers of bfloat16, or are none. */
+static void check_rounding(const char *isa)
+{
+	static const uint32_t x[8] = {
+		0x3f808000, 0x3f818000, 0xbf808000, 0x3f808001,
+		0x7f7fff00, 0x7fffffff, 0x7f800000, 0,
+	};
+	static const uint16_t want[8] = {0x3F80, 0x3F82, 0xBF80, 0x3F81,
+					 0x7F80, 0x7FC0, 0x7F80, 0};
+	struct backend b = open_backend("cpu-bf16", isa, 1);
+	struct ctx c = {.k = b.k, .seed = 1};
+	uint16_t *y = act_out(&c, 8 * 20), *one = act_fill(&c, 20, 0, 0, 1);
+	float *zero = fill(&c, 8, 0, 0, 1);
+	struct ftk_matrix m = {FTK_F32, zero, 8, 1, FTK_W_FORWARD};
+	struct ftk_matmul a = {.y = y, .x = one, .bias = x};
+	size_t wrong = 0;
+
+	a.w = b.k->weight_make(b.k, new_buf(&c, b.k->weight_bytes(b.k, &m), 0),
+			       &m);
+	for (a.m = 1; a.m <= 20; a.m += 19) {
+		a.ws = scratch(&c, b.k->matmul_ws(b.k, &a));
+		b.k->matmul(b.k, &a);
+		for (size_t i = 0; i < 8 * a.m; i++)
+			wrong += i % 8 == 5 ? (y[i] & 0x7fff) <= 0x7f80
+					    : y[i] != want[i % 8];
+	}
+	CHECK(!wrong, "%s bf16: rounded to the nearest even: %zu wrong",
+	      b.k->isa, wrong);
+	release(&c);
+	close_backend(&b);
+}
+
+/* What is in one row of x does not reach another, though k is odd. */
+static void check_apart(const char *isa)
+{
+	enum { N = 5, K = 33, MOST = 20 };
+	struct backend b = open_backend("cpu-bf16", isa, 1);
+	struct ctx c = {.k = b.k, .seed = 1};
+	uint16_t *y = act_out(&c, MOST * N), *x = act_inout(&c, MOST * K);
+	struct ftk_matmul a = {
+		.y = y, .x = x, .w = weight(&c, N, K, FTK_W_FORWARD)};
+	size_t wrong = 0;
+
+	for (size_t l = 0; l < K; l++)
+		x[K + l] = 0x7FC0;
+	for (a.m = 2; a.m <= MOST; a.m += MOST - 2) {
+		a.ws = scratch(&c, b.k->matmul_ws(b.k, &a));
+		b.k->matmul(b.k, &a);
+		for (size_t i = 0; i < a.m * N; i++)
+			wrong += ((y[i] & 0x7fff) > 0x7f80) != (i / N == 1);
+	}
+	CHECK(!wrong, "%s bf16: rows are apart: %zu wrong", b.k->isa, wrong);
+	release(&c);
+	close_backend(&b);
+}
+
 /* --- dropout ------------------------------------------------------------- */
 
 /* u of the identity: the dropped x itself. */
@@ -306,7 +444,8 @@ int main(void)
 		{33, 31, 100}, {64, 288, 768}, {85, 47, 1},  {2100, 20, 37},
 		{30, 2100, 9}, {29, 7, 1100},
 	};
-	static const char *const isas[] = {"scalar", "avx2", "avx512"};
+	static const char *const isas[] = {"scalar",     "avx2",      "avx512",
+					   "avx512bf16", "amx-plain", "amx"};
 
 	for (size_t i = 0; i < sizeof(s) / sizeof(s[0]); i++) {
 		size_t m = s[i][0], n = s[i][1], k = s[i][2];
@@ -316,39 +455,70 @@ int main(void)
 			snprintf(name, sizeof(name), "%zu %zu %zu %s", m, n, k,
 				 all ? "+=" : "=");
 			printf("# %s\n", name);
-			check_case("matmul", matmul, DIMS(m, n, k, all),
+			check_case("matmul", matmul, DIMS(m, n, k, all, 0),
 				   3e-7 * sqrt((double)k));
-			check_case("matmul_dx", matmul_dx, DIMS(m, n, k, all),
+			check_case("matmul real", matmul, DIMS(m, n, k, all, 1),
+				   3e-7 * sqrt((double)k));
+			check_case("matmul_dx", matmul_dx,
+				   DIMS(m, n, k, all, 0),
 				   3e-7 * sqrt((double)n));
-			check_case("matmul_dw", matmul_dw, DIMS(m, n, k, all),
+			check_both("matmul_dx real", matmul_dx,
+				   DIMS(m, n, k, all, 1),
+				   3e-7 * sqrt((double)n), 4e-3);
+			check_case("matmul_dw", matmul_dw,
+				   DIMS(m, n, k, all, 0),
 				   3e-7 * sqrt((double)m));
+			check_both("matmul_dw real", matmul_dw,
+				   DIMS(m, n, k, all, 1),
+				   3e-7 * sqrt((double)m), 4e-3);
 		}
 	}
 	for (size_t p = 0; p <= 30; p += 30)
 		for (size_t m = 1; m < 300; m = m * 6 + 1) {
-			check_case("lora", lora, DIMS(m, 75, 131, 8, p), 4e-6);
-			check_case("lora 16", lora, DIMS(m, 33, 40, 16, p),
-				   4e-6);
+			check_both("lora", lora, DIMS(m, 75, 131, 8, p), 4e-6,
+				   4e-3);
+			check_both("lora 16", lora, DIMS(m, 33, 40, 16, p),
+				   4e-6, 4e-3);
 			check_case("lora_backward", lora_backward,
 				   DIMS(m, 75, 131, 8, p, 1), 4e-6);
 			check_case("lora_backward, no dx", lora_backward,
 				   DIMS(m, 75, 131, 5, p, 0), 4e-6);
 		}
-	check_case("matmul, unaligned weight", unaligned, DIMS(3, 20, 67),
-		   3e-6);
-	check_case("matmul, unaligned weight, panels", unaligned,
-		   DIMS(30, 20, 67), 3e-6);
-	for (size_t i = 0; i < 3; i++) {
-		struct backend b = open_backend("cpu", isas[i], 1);
+	/* more than a block of depth, and of columns */
+	check_backend("cpu-bf16", "matmul, blocks", matmul,
+		      DIMS(17, 1060, 4100, 1, 1), 2e-5);
+	check_backend("cpu-bf16", "matmul_dx, blocks", matmul_dx,
+		      DIMS(33, 4100, 1060, 1, 0), 2e-5);
+	check_backend("cpu-bf16", "matmul_dw, blocks", matmul_dw,
+		      DIMS(2100, 17, 1060, 1, 0), 2e-5);
+	check_backend("cpu", "matmul, unaligned weight", unaligned,
+		      DIMS(3, 20, 67), 3e-6);
+	check_backend("cpu", "matmul, unaligned weight, panels", unaligned,
+		      DIMS(30, 20, 67), 3e-6);
+	for (size_t m = 1; m < 40; m = m * 3 + 1)
+		for (size_t at = 0; at < 2; at++) {
+			check_case("weight in bfloat16", half_weight,
+				   DIMS(m, 45, 515, at), 1e-5);
+			check_case("trained weight", trained,
+				   DIMS(m, 45, 67, at), 1e-5);
+		}
+	for (size_t i = 0; i < sizeof(isas) / sizeof(isas[0]); i++) {
+		struct backend b = open_backend("cpu-bf16", isas[i], 1);
 		int here = b.k && !strcmp(b.k->isa, isas[i]);
 
 		close_backend(&b);
 		if (!here)
 			continue;
-		check_rows(isas[i]);
+		check_rounding(isas[i]);
+		check_apart(isas[i]);
+		check_rows("cpu-bf16", isas[i]);
+		if (i > 2) /* for float they are avx512 */
+			continue;
+		check_rows("cpu", isas[i]);
 		check_dropout(isas[i]);
 	}
-	check_growth(NULL);
+	check_growth("cpu");
+	check_growth("cpu-bf16");
 	check_types("cpu");
 	check_types("ref64");
 	return test_done();

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Instruction set "avx512bf16": products of bfloat16 with packed weights, by
+ * vdpbf16ps.  Compiled with flags of its own (see GNUmakefile).
+ *
+ * vdpbf16ps adds to each of 16 sums the product of the odd elements of a pair,
+ * then that of the even ones: two fused steps, each rounded to nearest even;
+ * numbers below the least normal one count as 0, among inputs, sums and
+ * results.
+ */
+#include <immintrin.h>
+
+#define MR   14
+#define WIDE 4 /* panels at once, of one or two rows */
+#include "kernels/cpu/mul.inc"
+
+/* --- tiles --------------------------------------------------------------- */
+
+enum { AHEAD = 32 * PANEL }; /* where weights are read once */
+
+/* Row i of panel p of the tile. */
+INLINE void put_row(const struct tile *t, size_t i, size_t p, __m512 s0,
+		    __m512 s1)
+{
+	size_t n = t->n - p * PANEL, at = i * t->ldy + p * PANEL;
+	__mmask32 m = n < PANEL ? ((__mmask32)1 << n) - 1 : UINT32_MAX;
+	__mmask16 lo = (__mmask16)m, hi = (__mmask16)(m >> 16);
+
+	if (t->bias) {
+		const float *bias = t->bias + p * PANEL;
+
+		s0 = _mm512_add_ps(s0, _mm512_maskz_loadu_ps(lo, bias));
+		s1 = _mm512_add_ps(s1, _mm512_maskz_loadu_ps(hi, bias + 16));
+	}
+	if (t->real) {
+		float *y = (float *)t->y + at;
+
+		if (t->add) {
+			s0 = _mm512_add_ps(s0, _mm512_maskz_loadu_ps(lo, y));
+			s1 = _mm512_add_ps(s1,
+					   _mm512_maskz_loadu_ps(hi, y + 16));
+		}
+		_mm512_mask_storeu_ps(y, lo, s0);
+		_mm512_mask_storeu_ps(y + 16, hi, s1);
+	} else {
+		uint16_t *y = (uint16_t *)t->y + at;
+		__m512i h;
+
+		if (t->add) {
+			h = _mm512_maskz_loadu_epi16(m, y);
+			s0 = _mm512_add_ps(
+				s0, _mm512_castsi512_ps(_mm512_slli_epi32(
+					    _mm512_cvtepu16_epi32(
+						    _mm512_castsi512_si256(h)),
+					    16)));
+			s1 = _mm512_add_ps(
+				s1, _mm512_castsi512_ps(_mm512_slli_epi32(
+					    _mm512_cvtepu16_epi32(
+						    _mm512_extracti64x4_epi64(
+							    h, 1)),
+					    16)));
+		}
+		h = (__m512i)_mm512_cvtne2ps_pbh(s1, s0);
+		_mm512_mask_storeu_epi16(y, m, h);
+	}
+}
+
+/* a [steps, rows] pairs; np panels b [steps, PANEL] pairs, len apart.  Sums of
+   few rows go through several panels at once: one would wait for itself. */
+INLINE void tile_sum(int rows, int np, size_t steps, const uint32_t *a,
+		     const uint16_t *b, size_t len, const struct tile *t)
+{
+	__m512 s[MR][2 * WIDE];
+
+#pragma GCC unroll 16
+	for (int i = 0; i < rows; i++)
+#pragma GCC unroll 16
+		for (int v = 0; v < 2 * np; v++)
+			s[i][v] = _mm512_setzero_ps();
+	if (!t->first)
+#pragma GCC unroll 16
+		for (int i = 0; i < rows; i++) {
+			s[i][0] = _mm512_loadu_ps(t->c + i * PANEL);
+			s[i][1] = _mm512_loadu_ps(t->c + i * PANEL + 16);
+		}
+	for (; steps; steps--, a += rows, b += 2 * PANEL)
+#pragma GCC unroll 16
+		for (int p = 0; p < np; p++) {
+			const uint16_t *w = b + (size_t)p * len;
+			__m512bh w0 = (__m512bh)_mm512_loadu_si512(w);
+			__m512bh w1 = (__m512bh)_mm512_loadu_si512(w + PANEL);
+
+			if (rows <= 4) {
+				_mm_prefetch((const char *)(w + AHEAD),
+					     _MM_HINT_T0);
+				_mm_prefetch((const char *)(w + AHEAD + PANEL),
+					     _MM_HINT_T0);
+			}
+#pragma GCC unroll 16
+			for (int i = 0; i < rows; i++) {
+				__m512bh x =
+					(__m512bh)_mm512_set1_epi32((int)a[i]);
+				__m512 *sum = &s[i][2 * p];
+
+				sum[0] = _mm512_dpbf16_ps(sum[0], x, w0);
+				sum[1] = _mm512_dpbf16_ps(sum[1], x, w1);
+			}
+		}
+	if (t->last) {
+#pragma GCC unroll 16
+		for (int p = 0; p < np; p++)
+#pragma GCC unroll 16
+			for (int i = 0; i < rows; i++)
+				put_row(t, (size_t)i, (size_t)p, s[i][2 * p],
+					s[i][2 * p + 1]);
+		return;
+	}
+#pragma GCC unroll 16
+	for (int i = 0; i < rows; i++) {
+		_mm512_storeu_ps(t->c + i * PANEL, s[i][0]);
+		_mm512_storeu_ps(t->c + i * PANEL + 16, s[i][1]);
+	}
+}
+
+typedef void tile_fn(size_t steps, const uint32_t *a, const uint16_t *b,
+		     size_t len, const struct tile *t);
+
+#define TILE(rows, np)                                                  \
+	static void tile_##rows##_##np(size_t steps, const uint32_t *a, \
+				       const uint16_t *b, size_t len,   \
+				       const struct tile *t)            \
+	{                                                               \
+		tile_sum(rows, np, steps, a, b, len, t);                \
+	}
+TILE(1, 4)
+TILE(2, 4)
+TILE(1, 1)
+TILE(2, 1)
+TILE(3, 1)
+TILE(4, 1)
+TILE(5, 1)
+TILE(6, 1)
+TILE(7, 1)
+TILE(8, 1)
+TILE(9, 1)
+TILE(10, 1)
+TILE(11, 1)
+TILE(12, 1)
+TILE(13, 1)
+TILE(14, 1)
+#undef TILE
+
+static tile_fn *const tiles[MR + 1] = {
+	NULL,      tile_1_1,  tile_2_1,  tile_3_1,  tile_4_1,
+	tile_5_1,  tile_6_1,  tile_7_1,  tile_8_1,  tile_9_1,
+	tile_10_1, tile_11_1, tile_12_1, tile_13_1, tile_14_1,
+};
+
+/* --- copying x ----------------------------------------------------------- */
+
+/* 16 pairs from element k on, of which n elements are. */
+INLINE __m512i load_pairs(const void *row, int real, size_t k, size_t n)
+{
+	uint32_t m = n < 32 ? ((uint32_t)1 << n) - 1 : UINT32_MAX;
+	const float *f = (const float *)row + k;
+
+	if (!real)
+		return _mm512_maskz_loadu_epi16(m, (const uint16_t *)row + k);
+	return (__m512i)_mm512_cvtne2ps_pbh(
+		_mm512_maskz_loadu_ps((__mmask16)(m >> 16), f + 16),
+		_mm512_maskz_loadu_ps((__mmask16)m, f));
+}
+
+/* r[i][j] becomes r[j][i]. */
+INLINE void transpose_pairs(__m512i r[16])
+{
+	__m512i t[16];
+
+#pragma GCC unroll 4
+	for (int i = 0; i < 16; i += 4) {
+		__m512i a = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+		__m512i b = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+		__m512i c = _mm512_unpacklo_epi32(r[i + 2], r[i + 3]);
+		__m512i d = _mm512_unpackhi_epi32(r[i + 2], r[i + 3]);
+
+		t[i] = _mm512_unpacklo_epi64(a, c);
+		t[i + 1] = _mm512_unpackhi_epi64(a, c);
+		t[i + 2] = _mm512_unpacklo_epi64(b, d);
+		t[i + 3] = _mm512_unpackhi_epi64(b, d);
+	}
+#pragma GCC unroll 4
+	for (int i = 0; i < 4; i++) {
+		__m512i a = _mm512_shuffle_i32x4(t[i], t[i + 4], 0x88);
+		__m512i b = _mm512_shuffle_i32x4(t[i], t[i + 4], 0xDD);
+		__m512i c = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0x88);
+		__m512i d = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0xDD);
+
+		r[i] = _mm512_shuffle_i32x4(a, c, 0x88);
+		r[i + 4] = _mm512_shuffle_i32x4(b, d, 0x88);
+		r[i + 8] = _mm512_shuffle_i32x4(a, c, 0xDD);
+		r[i + 12] = _mm512_shuffle_i32x4(b, d, 0xDD);
+	}
+}
+
+/* 16 numbers as bfloat16, of which m are. */
+INLINE __m512i load_halves(const void *x, int real, size_t at, __mmask16 m)
+{
+	const uint16_t *h = (const uint16_t *)x + at;
+
+	if (!real)
+		return _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m, h));
+	return _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(
+		_mm512_maskz_loadu_ps(m, (const float *)x + at)));
+}
+
+/* One tile of rows of x', which lie along its rows. */
+static void pack_a_turned(const struct block *b, size_t tile)
+{
+	const struct dots *d = b->d;
+	size_t i0 = tile_row(b, tile), rows = tile_row(b, tile + 1) - i0;
+	uint32_t *to = b->pa + i0 * b->steps;
+	size_t at = b->k0 * d->ldx + b->m0 + i0;
+	__mmask16 m = (__mmask16)((1u << rows) - 1);
+
+	for (size_t l = 0; l < b->kn; l += 2, at += 2 * d->ldx, to += rows) {
+		__m512i even = load_halves(d->x, d->x_real, at, m), odd;
+
+		odd = l + 1 < b->kn
+			      ? load_halves(d->x, d->x_real, at + d->ldx, m)
+			      : _mm512_setzero_si512();
+		odd = _mm512_slli_epi32(odd, 16);
+		_mm512_mask_storeu_epi32(to, m, _mm512_or_si512(even, odd));
+	}
+}
+
+/* One tile of rows of x. */
+static void pack_a(const struct block *b, size_t tile)
+{
+	const struct dots *d = b->d;
+	size_t i0 = tile_row(b, tile), rows = tile_row(b, tile + 1) - i0;
+	uint32_t *to = b->pa + i0 * b->steps; /* [steps, rows] */
+	size_t size = d->x_real ? 4 : 2;
+	const char *x = (const char *)d->x + (b->m0 + i0) * d->ldx * size;
+	__mmask16 m = (__mmask16)((1u << rows) - 1);
+
+	if (d->rows) {
+		pack_a_turned(b, tile);
+		return;
+	}
+	for (size_t p = 0; p < b->steps; p += 16) {
+		size_t left = min_size(b->kn - 2 * p, 32);
+		__m512i r[16];
+
+#pragma GCC unroll 16
+		for (size_t i = 0; i < 16; i++)
+			r[i] = i < rows ? load_pairs(x + i * d->ldx * size,
+						     d->x_real, b->k0 + 2 * p,
+						     left)
+					: _mm512_setzero_si512();
+		transpose_pairs(r);
+#pragma GCC unroll 16
+		for (size_t i = 0; i < 16; i++)
+			if (p + i < b->steps)
+				_mm512_mask_storeu_epi32(to + (p + i) * rows, m,
+							 r[i]);
+	}
+}
+
+static void multiply(const struct block *b, size_t i, size_t rows,
+		     const uint16_t *panel, size_t np, const struct tile *t)
+{
+	tile_fn *fn = np == 1 ? tiles[rows] : rows == 1 ? tile_1_4 : tile_2_4;
+
+	fn(b->steps, b->pa + tile_row(b, i) * b->steps, panel, b->len, t);
+}
+
+static void mul_begin(void)
+{
+}
+
+static void mul_end(void)
+{
+}
+
+static struct dots weight_gradient(const struct ftk_matmul_dw *a)
+{
+	return (struct dots){.y = a->dw,
+			     .x = a->dy,
+			     .ldy = a->k,
+			     .ldx = a->n,
+			     .y_real = 1,
+			     .x_real = a->real,
+			     .rows = a->x,
+			     .back = 1,
+			     .m = a->n,
+			     .n = a->k,
+			     .k = a->m,
+			     .add = 1,
+			     .ws = a->ws};
+}
+
+/* The bias' gradient is left to the lesser instruction set. */
+static void op_matmul_dw(struct ftk *k, const struct ftk_matmul_dw *a)
+{
+	const struct cpu *c = (const struct cpu *)k;
+	struct dots d = weight_gradient(a);
+	struct ftk_matmul_dw bias = *a;
+
+	if (a->dw)
+		dots(k, &d);
+	bias.dw = NULL;
+	if (a->dbias)
+		c->matmul_dbias(k, &bias);
+}
+
+static size_t matmul_dw_ws(const struct ftk *k, const struct ftk_matmul_dw *a)
+{
+	struct dots d = weight_gradient(a);
+
+	return a->dw ? dots_ws(k, &d) : 0;
+}
+
+void ftk_init_avx512bf16(struct ftk *k)
+{
+	struct cpu *c = (struct cpu *)k;
+
+	c->packs = 1;
+	c->matmul_dbias = k->matmul_dw;
+	k->matmul = op_matmul;
+	k->matmul_ws = matmul_ws;
+	k->matmul_dx = op_matmul_dx;
+	k->matmul_dx_ws = matmul_dx_ws;
+	k->matmul_dw = op_matmul_dw;
+	k->matmul_dw_ws = matmul_dw_ws;
+}

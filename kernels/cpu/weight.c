@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/* Weights of the CPU backends: borrowed, converted, or packed in panels. */
+#include "kernels/cpu/cpu.h"
+
+static float from_half(uint16_t h)
+{
+	uint32_t sign = (uint32_t)(h & 0x8000) << 16, exp = h >> 10 & 31;
+	uint32_t man = h & 0x3ff, bits;
+	float f;
+
+	if (exp == 0) { /* zero or subnormal: man units of 2^-24 */
+		f = (float)man / 16777216.0f;
+		return sign ? -f : f;
+	}
+	bits = sign | (exp == 31 ? 0x7f800000 : (exp + 112) << 23) | man << 13;
+	memcpy(&f, &bits, 4);
+	return f;
+}
+
+static size_t type_size(enum ftk_type t)
+{
+	switch (t) {
+	case FTK_F32:
+		return 4;
+	case FTK_F64:
+		return 8;
+	case FTK_BF16:
+	case FTK_F16:
+		return 2;
+	default:
+		return 0;
+	}
+}
+
+/* Element i of data that may lie at any address. */
+static double element(enum ftk_type t, const void *data, size_t i)
+{
+	const char *p = (const char *)data + i * type_size(t);
+	double d;
+	float f;
+	uint16_t h;
+
+	switch (t) {
+	case FTK_F64:
+		memcpy(&d, p, 8);
+		return d;
+	case FTK_F32:
+		memcpy(&f, p, 4);
+		return f;
+	case FTK_F16:
+		memcpy(&h, p, 2);
+		return from_half(h);
+	default:
+		memcpy(&h, p, 2);
+		return cpu_widen(h);
+	}
+}
+
+/* --- what a weight is kept as -------------------------------------------- */
+
+static size_t round_up(size_t n, size_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
+static int packed(const struct ftk *k, const struct ftk_matrix *m)
+{
+	if (!((const struct cpu *)k)->packs ||
+	    !(m->use & (FTK_W_FORWARD | FTK_W_BACKWARD)))
+		return 0;
+	return k->act == FTK_BF16 || m->type == FTK_BF16;
+}
+
+/* Data that serves as it lies: as REAL, or for its rows. */
+static int borrowed(const struct ftk *k, const struct ftk_matrix *m)
+{
+	return m->type == k->real ||
+	       (m->type == FTK_BF16 && ((const struct cpu *)k)->packs);
+}
+
+static int plain(const struct ftk *k, const struct ftk_matrix *m)
+{
+	return !packed(k, m) || m->use & (FTK_W_ROWS | FTK_W_TRAINED);
+}
+
+size_t ftk_weight_bytes(const struct ftk *k, const struct ftk_matrix *m)
+{
+	size_t head = cpu_pad(sizeof(struct ftk_weight)), max, size = head;
+
+	if (m->type != k->real &&
+	    (!type_size(m->type) || m->use & FTK_W_TRAINED))
+		return SIZE_MAX;
+	max = (SIZE_MAX / 2 - head) / (2 * sizeof(double));
+	if (m->n > max - PANEL || m->k > max - PANEL ||
+	    (m->k && m->n + PANEL > max / (m->k + PANEL)))
+		return SIZE_MAX;
+	if (plain(k, m) && !borrowed(k, m))
+		size += cpu_pad(m->n * m->k * k->real_size);
+	if (packed(k, m))
+		size += round_up(m->n, PANEL) * round_up(m->k, PANEL) *
+			sizeof(uint16_t);
+	return size;
+}
+
+/* --- making -------------------------------------------------------------- */
+
+struct convert {
+	const struct ftk_matrix *m;
+	void *to;
+};
+
+static void convert_rows(void *arg, size_t piece, int worker)
+{
+	const struct cpu_job *j = arg;
+	const struct convert *c = j->a;
+	size_t i = cpu_begin(j, piece) * c->m->k;
+	size_t end = cpu_end(j, piece) * c->m->k;
+
+	(void)worker;
+	if (j->k->real == FTK_F64) {
+		for (; i < end; i++)
+			((double *)c->to)[i] =
+				element(c->m->type, c->m->data, i);
+	} else if (c->m->type == FTK_BF16) {
+		for (; i < end; i++) {
+			uint16_t h;
+
+			memcpy(&h, (const char *)c->m->data + 2 * i, 2);
+			((float *)c->to)[i] = cpu_widen(h);
+		}
+	} else {
+		for (; i < end; i++)
+			((float *)c->to)[i] =
+				(float)element(c->m->type, c->m->data, i);
+	}
+}
+
+/* to [n] = elements i.. as bfloat16. */
+static void half_row(uint16_t *to, enum ftk_type t, const void *data, size_t i,
+		     size_t n)
+{
+	if (t == FTK_BF16) {
+		memcpy(to, (const char *)data + 2 * i, 2 * n);
+	} else if (t == FTK_F32) {
+		float f;
+
+		for (size_t l = 0; l < n; l++) {
+			memcpy(&f, (const char *)data + 4 * (i + l), 4);
+			to[l] = cpu_round(f);
+		}
+	} else {
+		for (size_t l = 0; l < n; l++)
+			to[l] = cpu_round((float)element(t, data, i + l));
+	}
+}
+
+struct pack {
+	struct ftk_weight *w;
+	const void *data;
+	enum ftk_type type;
+};
+
+/* A row's pairs lie 128 bytes apart: so many rows go together through so few
+   of them that these stay in the first cache. */
+static void pack_panel(void *arg, size_t piece, int worker)
+{
+	enum { PAIRS = 64 };
+	const struct cpu_job *j = arg;
+	const struct pack *p = j->a;
+	const struct ftk_weight *w = p->w;
+
+	(void)worker;
+	for (size_t s = 0; s < w->steps; s += PAIRS) {
+		size_t pairs = w->steps - s < PAIRS ? w->steps - s : PAIRS;
+		size_t l = 2 * s < w->k ? w->k - 2 * s : 0;
+
+		l = l < 2 * pairs ? l : 2 * pairs;
+		for (size_t i = 0; i < PANEL; i++) {
+			size_t row = piece * PANEL + i;
+			uint16_t h[2 * PAIRS] = {0};
+			uint16_t *to = cpu_panel(w, row, s) + 2 * i;
+
+			if (row < w->n)
+				half_row(h, p->type, p->data,
+					 row * w->k + 2 * s, l);
+			for (size_t q = 0; q < pairs; q++)
+				memcpy(to + q * 2 * PANEL, h + 2 * q, 4);
+		}
+	}
+}
+
+static void pack(struct ftk *k, struct ftk_weight *w, enum ftk_type t,
+		 const void *data)
+{
+	struct pack p = {w, data, t};
+
+	cpu_for(k, pack_panel, &p, round_up(w->n, PANEL) / PANEL, 1);
+}
+
+struct ftk_weight *ftk_weight_make(struct ftk *k, void *mem,
+				   const struct ftk_matrix *m)
+{
+	struct ftk_weight *w = mem;
+	char *next = (char *)mem + cpu_pad(sizeof(*w));
+	struct convert c = {m, next};
+
+	*w = (struct ftk_weight){
+		.n = m->n, .k = m->k, .use = m->use, .type = k->real};
+	if (plain(k, m) && borrowed(k, m)) {
+		w->data = m->data;
+		w->type = m->type;
+	} else if (plain(k, m)) {
+		w->data = next;
+		next += cpu_pad(m->n * m->k * k->real_size);
+		cpu_for(k, convert_rows, &c, m->n, cpu_step(m->k));
+	}
+	if (packed(k, m)) {
+		w->panels = (uint16_t *)(void *)next;
+		w->steps = round_up(m->k, PANEL) / 2;
+		pack(k, w, m->type, m->data);
+	}
+	return w;
+}
+
+void ftk_weight_sync(struct ftk *k, struct ftk_weight *w)
+{
+	if (w->panels && w->use & FTK_W_TRAINED)
+		pack(k, w, w->type, w->data);
+}
+
+void ftk_weight_get(struct ftk *k, const struct ftk_weight *w, size_t r0,
+		    size_t n, float *out)
+{
+	(void)k;
+	for (size_t i = 0; i < n; i++)
+		for (size_t l = 0; l < w->k; l++, out++)
+			*out = w->data ? (float)element(w->type, w->data,
+							(r0 + i) * w->k + l)
+				       : cpu_widen(cpu_panel(
+						 w, r0 + i,
+						 l / 2)[(r0 + i) % PANEL * 2 +
+							l % 2]);
+}
