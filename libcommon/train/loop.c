@@ -123,9 +123,10 @@ static int load_data(struct ft_trainer *t, const char *stream,
 				 .copy_dir = o->out};
 
 	if (w.c->attn_dropout != 0)
-		return ft_err_set(err, FT_EXIT_DATA,
-				  "%s/config.json: attention_dropout is %g: training with it is not supported",
-				  t->l.dir, w.c->attn_dropout);
+		return ft_err_set(
+			err, FT_EXIT_DATA,
+			"%s/config.json: attention_dropout is %g: training with it is not supported",
+			t->l.dir, w.c->attn_dropout);
 	if (ft_data_load(&t->data, stream, &w, err) < 0)
 		return -1;
 	ft_data_deal(&t->data, o);
