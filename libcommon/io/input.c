@@ -228,24 +228,13 @@ static ssize_t read_bytes(struct ft_input *in, void *p, size_t n,
 	return (ssize_t)k;
 }
 
-static int write_copy(struct ft_input *in, const char *p, size_t n,
+static int write_copy(struct ft_input *in, const void *p, size_t n,
 		      struct ft_err *err)
 {
-	while (n) {
-		ssize_t w = write(in->copy, p, n);
-
-		if (w < 0 && errno == EINTR)
-			continue;
-		if (w <= 0) {
-			errno = w < 0 ? errno : ENOSPC;
-			ft_err_sys(err, "cannot write a copy in '%.200s'",
-				   in->copy_dir);
-			return fail(in, err);
-		}
-		p += w;
-		n -= (size_t)w;
-	}
-	return 0;
+	if (!ft_write_fd(in->copy, p, n))
+		return 0;
+	ft_err_sys(err, "cannot write a copy in '%.200s'", in->copy_dir);
+	return fail(in, err);
 }
 
 ssize_t ft_input_read(struct ft_input *in, void *p, size_t n,

@@ -233,25 +233,30 @@ int ft_output_open(struct ft_output **out, const char *path, bool zstd,
 
 /* --- writing ------------------------------------------------------------- */
 
-static int write_all(struct ft_output *o, const void *p, size_t n,
-		     struct ft_err *err)
+int ft_write_fd(int fd, const void *p, size_t n)
 {
 	const char *s = p;
 
 	while (n) {
-		ssize_t r = write(o->fd, s, n);
+		ssize_t r = write(fd, s, n);
 
 		if (r < 0 && errno == EINTR)
 			continue;
-		if (r < 0)
-			return write_error(o, err);
-		if (r == 0) {
-			errno = ENOSPC;
-			return write_error(o, err);
+		if (r <= 0) {
+			errno = r < 0 ? errno : ENOSPC;
+			return -1;
 		}
 		s += r;
 		n -= (size_t)r;
 	}
+	return 0;
+}
+
+static int write_all(struct ft_output *o, const void *p, size_t n,
+		     struct ft_err *err)
+{
+	if (ft_write_fd(o->fd, p, n))
+		return write_error(o, err);
 	return 0;
 }
 

@@ -41,5 +41,7 @@ int ft_remove_dir(const char *path, struct ft_err *err);
    dir would come to lie. */
 int ft_temp_open(const char *dir, struct ft_err *err);
 int ft_sync_dir(const char *path, struct ft_err *err);
+/* All n bytes to fd, however many calls it takes: 0, or -1 with errno. */
+int ft_write_fd(int fd, const void *p, size_t n);
 
 #endif

@@ -154,6 +154,9 @@ $(OUTPUTS)/control_model/ft-manifest.json: $(SFT_DATA)/control_train.ft $(SFT_DA
 
 flutter-sft: $(OUTPUTS)/sft_model/ft-manifest.json $(OUTPUTS)/control_model/ft-manifest.json
 
+generate = ft-generate --batch-size $(GENERATE_BATCH) --temperature $(TEMPERATURE) \
+	--top-p $(TOP_P) --max-new-tokens $(MAX_NEW_TOKENS) $(COMPUTE)
+
 # So many lines at most, evenly spaced.
 some = awk -v want=$(1) '{ line[NR] = $$0 } END { for (i = 1; i <= NR; i++) \
 	if (want >= NR || int(i * want / NR) > int((i - 1) * want / NR)) print line[i] }'
@@ -168,10 +171,8 @@ SETTINGS_own := OWN_ROWS=$(OWN_ROWS) OWN_SAMPLES=$(OWN_SAMPLES) \
 $(SAMPLES)/train_sft.jsonl: $(SFT_DATA)/train.jsonl $(OUTPUTS)/sft_model/ft-manifest.json $(SETTINGS)/own
 	$(call say,generate,$(OWN_SAMPLES) own samples of each of $(OWN_ROWS) training prompts)
 	@mkdir -p $(@D)
-	@$(call some,$(OWN_ROWS)) $< | ft-generate -m $(OUTPUTS)/sft_model --num-samples $(OWN_SAMPLES) \
-		--batch-size $(GENERATE_BATCH) \
-		--temperature $(TEMPERATURE) --top-p $(TOP_P) \
-		--max-new-tokens $(MAX_NEW_TOKENS) $(COMPUTE) -o $@
+	@$(call some,$(OWN_ROWS)) $< | \
+		$(generate) -m $(OUTPUTS)/sft_model --num-samples $(OWN_SAMPLES) -o $@
 
 ANSWERED := base sft dpo
 $(patsubst %,$(SAMPLES)/%.scored.jsonl,$(ANSWERED) train_sft): %.scored.jsonl: %.jsonl $(FL)/judge
@@ -210,8 +211,7 @@ flutter-dpo: $(OUTPUTS)/dpo_model/ft-manifest.json
 SETTINGS_answer := TEMPERATURE=$(TEMPERATURE) TOP_P=$(TOP_P) \
 	MAX_NEW_TOKENS=$(MAX_NEW_TOKENS) SEED=$(SEED) GENERATE_BATCH=$(GENERATE_BATCH) \
 	EVAL_SAMPLES=$(EVAL_SAMPLES)
-answer = ft-generate --batch-size $(GENERATE_BATCH) --num-samples $(EVAL_SAMPLES) \
-	--temperature $(TEMPERATURE) --top-p $(TOP_P) --max-new-tokens $(MAX_NEW_TOKENS) $(COMPUTE)
+answer = $(generate) --num-samples $(EVAL_SAMPLES)
 $(SAMPLES)/base.jsonl: $(SFT_DATA)/eval.jsonl $(MODEL_FILE) $(SETTINGS)/answer
 	$(call say,generate,held-out prompts: base)
 	@mkdir -p $(@D)
@@ -316,8 +316,7 @@ $(FLUTTER_OUT)/infer.jsonl: $(OUTPUTS)/dpo_model/ft-manifest.json $(FL)/prompt.j
 	@echo null | PROMPT=$(call quote,$(value PROMPT)) INPUT=$(call quote,$(value INPUT)) \
 		FRAMEWORK=$(call quote,$(FRAMEWORK)) ARCHITECTURE=$(call quote,$(ARCHITECTURE)) \
 		ft-rows --json --map $(call jq,infer) | \
-		ft-generate -m $(OUTPUTS)/dpo_model --temperature $(TEMPERATURE) --top-p $(TOP_P) \
-		--max-new-tokens $(MAX_NEW_TOKENS) $(COMPUTE) -o $@
+		$(generate) -m $(OUTPUTS)/dpo_model -o $@
 flutter-infer: $(FLUTTER_OUT)/infer.jsonl
 	@ft-rows --raw completion $<
 
