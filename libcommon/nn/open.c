@@ -14,14 +14,11 @@ static void run(void *pool, void (*fn)(void *arg, size_t piece, int worker),
 int ft_compute_open(struct ft_loaded *l, const struct ft_compute *c,
 		    struct ft_err *err)
 {
+	const char *name = c->dtype == FT_DTYPE_BFLOAT16 ? "cpu-bf16" : "cpu";
 	struct ftk_threads t;
 	const char *why = "";
 
 	*l = (struct ft_loaded){0};
-	if (c->dtype == FT_DTYPE_BFLOAT16)
-		return ft_err_set(
-			err, FT_EXIT_USAGE,
-			"--dtype bfloat16 is not supported by this build; use float32");
 	if (c->in_4bit)
 		return ft_err_set(
 			err, FT_EXIT_USAGE,
@@ -30,7 +27,7 @@ int ft_compute_open(struct ft_loaded *l, const struct ft_compute *c,
 	t = (struct ftk_threads){.nthreads = ft_pool_threads(l->pool),
 				 .run = run,
 				 .pool = l->pool};
-	l->k = ftk_open("cpu", &t, &why);
+	l->k = ftk_open(name, &t, &why);
 	if (!l->k)
 		return ft_err_set(err, FT_EXIT_SYS, "no backend: %s", why);
 	return 0;

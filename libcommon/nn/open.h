@@ -25,7 +25,7 @@ enum { FT_DTYPE_FLOAT32, FT_DTYPE_BFLOAT16 };
 /* Rows for an option table. */
 #define FT_COMPUTE_OPTS(p)                                                     \
 	FT_ENUM(0, "dtype", &(p)->dtype, "float32|bfloat16",                   \
-		"what to compute in (this build: float32)"),                   \
+		"what weights and activations are computed in"),               \
 		FT_INT(0, "seed", &(p)->seed, 0, INT64_MAX, "N",               \
 		       "random seed"),                                         \
 		FT_INT_FREE(0, "threads", &(p)->threads, 0, 1024, "N",         \

@@ -55,7 +55,6 @@ value() {
 	no "label-smoothing" -m "$M" --label-smoothing 0.6
 	no "--full" -m "$F/a" --full
 	no "--lora-" -m "$F/a" --lora-r 4
-	no "--dtype bfloat16" -m "$M" --dtype bfloat16
 	no "--load-in-4bit" -m "$M" --load-in-4bit
 	no "'w1'" -m "$M" --lora-target-modules w1
 }

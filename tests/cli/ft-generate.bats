@@ -55,7 +55,6 @@ gen() {
 	no "top-p" -m "$M" --top-p 1.5 "$P"
 	no "max-new-tokens" -m "$M" --max-new-tokens 0 "$P"
 	no "--base" -m "$M" --base "$M" "$P"
-	no "--dtype bfloat16" -m "$M" --dtype bfloat16 "$P"
 	no "--load-in-4bit" -m "$M" --load-in-4bit "$P"
 	mkdir "$T/bare"
 	cp "$M/config.json" "$M/model.safetensors" "$T/bare"

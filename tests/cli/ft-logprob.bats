@@ -42,7 +42,6 @@ list() {
 	no "--base" -m "$M" --base "$M" "$S"
 	no "--map" -m "$M" --map . "$S"
 	no "micro-batch-tokens" -m "$M" --micro-batch-tokens 0 "$S"
-	no "--dtype bfloat16" -m "$M" --dtype bfloat16 "$S"
 	no "--load-in-4bit" -m "$M" --load-in-4bit "$S"
 }
 

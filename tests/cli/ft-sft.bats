@@ -49,7 +49,6 @@ sft() {
 	no "--eval-file" -m "$M" -o "$T/o" --eval-steps 2 "$S"
 	no "--overwrite-output-dir" -m "$M" -o "$T/o" --overwrite-output-dir --resume-from-checkpoint auto "$S"
 	no "--optim sgd" -m "$M" -o "$T/o" --sgd-momentum 0.9 "$S"
-	no "--dtype bfloat16" -m "$M" -o "$T/o" --dtype bfloat16 "$S"
 	no "--load-in-4bit" -m "$M" -o "$T/o" --load-in-4bit "$S"
 	no "'nonsense'" -m "$M" -o "$T/o" --lora-target-modules q_proj,nonsense "$S"
 	no "learning-rate" -m "$M" -o "$T/o" --learning-rate nan "$S"
