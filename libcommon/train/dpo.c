@@ -20,6 +20,7 @@ enum {
 	CHOSEN_TOKENS,
 	HITS,
 	ENTROPY,
+	CHOSEN_NLL,
 };
 
 struct dpo {
@@ -31,6 +32,7 @@ struct dpo {
 	double *policy, *ref, *grad;
 	size_t *count;
 	size_t cap;
+	double chosen; /* answers' tokens of the present step, with rpo_alpha */
 };
 
 static double log_sigmoid(double z)
@@ -157,6 +159,7 @@ static void tokens(const struct ft_trainer *t, struct ft_sums *sums)
 		if (p->of[i] % 3 != 1)
 			continue;
 		sums->v[HITS] += t->hit[i];
+		sums->v[CHOSEN_NLL] -= (double)t->logp[i];
 		sums->v[CHOSEN_TOKENS] += 1;
 	}
 	sums->v[TOKENS] += (double)p->n;
@@ -181,18 +184,38 @@ static void micro(struct ft_trainer *t, const struct ft_data *d,
 	tokens(t, sums);
 	if (!train)
 		return;
-	for (size_t i = 0; i < p->n; i++)
-		t->coef[i] = (float)(s->grad[p->of[i]] / t->weight);
+	for (size_t i = 0; i < p->n; i++) {
+		double c = s->grad[p->of[i]] / t->weight;
+
+		if (s->o->rpo_alpha > 0 && p->of[i] % 3 == 1)
+			c -= s->o->rpo_alpha / s->chosen;
+		t->coef[i] = (float)c;
+	}
 	ft_model_head(t->l.model, p, t->coef, t->logp, NULL, NULL);
 	ft_model_backward(t->l.model, &run, p);
+}
+
+/* Tokens of a pair's chosen answer that are trained on. */
+static size_t chosen_tokens(const struct ft_data *d, size_t row)
+{
+	const struct ft_tokens *b = ft_data_row(d, row);
+	size_t n = 0;
+
+	for (int64_t i = b->cu_seqlens[1]; i < b->cu_seqlens[2]; i++)
+		n += b->mask[i];
+	return n;
 }
 
 static double weight(const struct ft_trainer *t, const struct ft_data *d,
 		     const size_t *rows, size_t n)
 {
-	(void)t;
-	(void)d;
-	(void)rows;
+	struct dpo *s = t->method->self;
+
+	if (s->o->rpo_alpha > 0) {
+		s->chosen = 0;
+		for (size_t i = 0; i < n; i++)
+			s->chosen += (double)chosen_tokens(d, rows[i]);
+	}
 	return (double)n;
 }
 
@@ -202,9 +225,17 @@ static double report(const struct ft_trainer *t, const struct ft_sums *s,
 	double n = s->v[PAIRS] > 0 ? s->v[PAIRS] : 1;
 	double nt = s->v[TOKENS] > 0 ? s->v[TOKENS] : 1;
 	double nc = s->v[CHOSEN_TOKENS] > 0 ? s->v[CHOSEN_TOKENS] : 1;
+	const struct dpo *dpo = t->method->self;
+	double pair = s->v[LOSS] / n, nll = s->v[CHOSEN_NLL] / nc;
+	double loss = pair;
 
-	(void)t;
-	ft_metric(f, prefix, "loss", s->v[LOSS] / n);
+	if (dpo->o->rpo_alpha > 0)
+		loss += dpo->o->rpo_alpha * nll;
+	ft_metric(f, prefix, "loss", loss);
+	if (dpo->o->rpo_alpha > 0) {
+		ft_metric(f, prefix, "dpo_loss", pair);
+		ft_metric(f, prefix, "nll_loss", nll);
+	}
 	ft_metric(f, prefix, "rewards/chosen", s->v[R_CHOSEN] / n);
 	ft_metric(f, prefix, "rewards/rejected", s->v[R_REJECTED] / n);
 	ft_metric(f, prefix, "rewards/accuracies", s->v[CORRECT] / n);
@@ -214,7 +245,7 @@ static double report(const struct ft_trainer *t, const struct ft_sums *s,
 	ft_metric(f, prefix, "logps/rejected", s->v[L_REJECTED] / n);
 	ft_metric(f, prefix, "entropy", s->v[ENTROPY] / nt);
 	ft_metric(f, prefix, "mean_token_accuracy", s->v[HITS] / nc);
-	return s->v[LOSS] / n;
+	return loss;
 }
 
 /* The stream's column has to be there, whole, and of the start model. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Direct preference optimisation (Rafailov et al. 2023), hinge (SLiC, Zhao et
- * al. 2023) and IPO (Azar et al. 2023), as TRL computes them.
+ * al. 2023) and IPO (Azar et al. 2023), as TRL computes them; with rpo_alpha
+ * the chosen answers' negative log-likelihood beside it (RPO, Pang et al. 2024,
+ * TRL's loss type "sft").
  *
  * a, b: the log-ratio of policy to reference summed over the chosen and the
  * rejected answer's tokens; z = beta * (a - b).
@@ -15,7 +17,7 @@ enum ft_dpo_loss { FT_DPO_SIGMOID, FT_DPO_HINGE, FT_DPO_IPO };
 enum ft_dpo_ref { FT_DPO_REF_START, FT_DPO_REF_BASE, FT_DPO_REF_CACHED };
 
 struct ft_dpo_opts {
-	double beta, label_smoothing;
+	double beta, label_smoothing, rpo_alpha;
 	int loss, ref;
 };
 #define FT_DPO_DEFAULTS     \

@@ -198,8 +198,38 @@ value() {
 	changes --loss-type ipo
 	changes --label-smoothing 0.3
 	changes --lora-dropout 0.3
+	changes --rpo-alpha 1
 	# in [-1, 1] the hinge is the line that the sigmoid bends from
 	changes --loss-type hinge
+}
+
+@test "the chosen answers' likelihood beside the loss: exactly SFT's part more" {
+	# SGD with rate 1 from the same weights: the weights show the gradient
+	local o=(--full --optim sgd --learning-rate 1 --lr-scheduler-type constant
+		--max-grad-norm 0 --max-steps 1 --save-steps 0 --train-sampling-strategy sequential
+		--per-device-train-batch-size 4 --threads 1 --logging-steps 1)
+	ft-tokenize -q -m "$M" --map '{prompt, completion: .chosen}' "$F/pair.jsonl" -o "$T/chosen.ft"
+	ft-sft -q -m "$M" -o "$T/s" "${o[@]}" "$T/chosen.ft"
+	ft-dpo -q -m "$M" -o "$T/d" "${o[@]}" "$S"
+	ft-dpo -q -m "$M" -o "$T/r" "${o[@]}" --rpo-alpha 0.5 "$S"
+	# rows of both in micro-batches of their own: the mean is the step's
+	ft-dpo -q -m "$M" -o "$T/split" "${o[@]}" --rpo-alpha 0.5 --per-device-train-batch-size 1 \
+		--gradient-accumulation-steps 4 "$S"
+	near_tensors "$T/split/model.safetensors" "$T/r/model.safetensors" 1e-5
+	ft-export -q -m "$M" --to hf --dtype float32 -o "$T/m"
+	paste <(tensors "$T/m/model.safetensors") <(tensors "$T/s/model.safetensors") \
+		<(tensors "$T/d/model.safetensors") <(tensors "$T/r/model.safetensors") | awk '
+		function abs(x) { return x < 0 ? -x : x }
+		{ g = 0.5 * ($2 - $1); d = abs($4 - $3 - g) }
+		abs(g) > most { most = abs(g) }
+		d > worst { worst = d }
+		END { print worst, most; exit !(most > 0.01 && worst <= 1e-5 * most + 1e-6) }'
+	near "$(value loss "$T/d")" 0.6931471805599453 1e-9
+	near "$(value dpo_loss "$T/r")" 0.6931471805599453 1e-9
+	near "$(value nll_loss "$T/r")" "$(value loss "$T/s")" 1e-5
+	near "$(value loss "$T/r")" \
+		"$(awk -v n="$(value nll_loss "$T/r")" 'BEGIN { printf "%.12g", log(2) + n / 2 }')" 1e-9
+	[ -z "$(value nll_loss "$T/d")" ]
 }
 
 @test "the same bytes for any number of threads; batches split as one likes" {

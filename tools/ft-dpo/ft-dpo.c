@@ -19,6 +19,8 @@ int main(int argc, char **argv)
 			"loss of a pair"),
 		FT_REAL(0, "label-smoothing", &dpo.label_smoothing, 0, 0.5, "P",
 			"chance that a label is wrong (cDPO, sigmoid)"),
+		FT_REAL(0, "rpo-alpha", &dpo.rpo_alpha, 0, 1e6, "X",
+			"weight of the chosen answers' negative log-likelihood beside it"),
 		FT_ENUM(0, "ref", &dpo.ref, "start|base|cached",
 			"reference: the model as it starts, its base, or the stream's ref_logps"),
 		FT_GROUP(common),
