@@ -281,11 +281,13 @@ struct ftk_scatter {
 	const int32_t *idx;
 	size_t n, c;
 };
-/* y[idx] += x; equal idx stand together and are added in order. */
+/* y[idx] += x, or with coef += coef * x, row by row; equal idx stand together
+   and are added in order. */
 struct ftk_scatter_add {
 	void *y;
 	const void *x;
 	const int32_t *idx;
+	const void *coef; /* REAL [n] or NULL */
 	size_t n, c;
 };
 /* y += x, ACT [n]. */

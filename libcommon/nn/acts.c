@@ -187,6 +187,8 @@ static void carve(struct ft_model *m, const struct ft_reserve *r,
 	m->lse = take(a, m->chunk, rs);
 	m->entropy = take(a, m->chunk, rs);
 	m->hit = take(a, m->chunk, 1);
+	if (r->slopes && !m->full)
+		m->slope = take(a, r->n * c->hidden, as);
 	if (r->save)
 		carve_backward(m, r, a);
 	m->ws = take(a, scratch(m, r), 1);
@@ -196,7 +198,7 @@ static bool fits(const struct ft_reserve *have, const struct ft_reserve *r)
 {
 	return have->t >= r->t && have->nseg >= r->nseg && have->n >= r->n &&
 	       have->positions >= r->positions && have->r >= r->r &&
-	       have->save >= r->save;
+	       have->save >= r->save && have->slopes >= r->slopes;
 }
 
 struct ft_reserve ft_model_reserved(const struct ft_model *m)
@@ -219,6 +221,7 @@ int ft_model_reserve(struct ft_model *m, const struct ft_reserve *want,
 	r.positions = max2(r.positions, m->cap.positions);
 	r.r = max2(r.r, m->cap.r);
 	r.save = r.save || m->cap.save;
+	r.slopes = r.slopes || m->cap.slopes;
 	if (m->mem)
 		m->k->free(m->k, m->mem);
 	carve(m, &r, &a);
@@ -232,6 +235,9 @@ int ft_model_reserve(struct ft_model *m, const struct ft_reserve *want,
 	a = (struct carve){.base = m->mem};
 	carve(m, &r, &a);
 	m->cap = r;
+	m->ones = ft_xrealloc(m->ones, m->chunk, sizeof(*m->ones));
+	for (size_t i = 0; i < m->chunk; i++)
+		m->ones[i] = 1;
 	table = ft_xmalloc(r.positions * m->cfg.head_dim * sizeof(float) + 1);
 	ft_rope_table(&m->cfg, r.positions, table);
 	m->k->put_real(m->k, m->table, table, r.positions * m->cfg.head_dim);

@@ -3,7 +3,6 @@
  * The language-model head and its cross-entropy, in chunks of the rows where
  * a token is predicted: the logits of a whole batch never exist.
  */
-#include "libcommon/base/mem.h"
 #include "libcommon/nn/model_priv.h"
 
 size_t ft_model_chunk(const struct ft_model *m)
@@ -30,10 +29,11 @@ void *ft_model_logits(struct ft_model *m, const int32_t *src, size_t n)
 	return m->logits;
 }
 
-static void chunk_backward(struct ft_model *m, const float *coef, size_t n)
+/* d sum coef * logp / d hidden of the chunk's rows, of the logits there are. */
+static void chunk_slopes(struct ft_model *m, const float *coef, size_t n,
+			 void *slopes)
 {
 	struct ftk *k = m->k;
-	size_t c = m->cfg.hidden;
 
 	k->put_real(k, m->coef, coef, n);
 	k->xent_backward(k, &(struct ftk_xent_backward){.logits = m->logits,
@@ -42,12 +42,20 @@ static void chunk_backward(struct ft_model *m, const float *coef, size_t n)
 							.coef = m->coef,
 							.n = n,
 							.v = m->cfg.vocab});
-	k->matmul_dx(k, &(struct ftk_matmul_dx){.dx = m->dhrow,
+	k->matmul_dx(k, &(struct ftk_matmul_dx){.dx = slopes,
 						.dy = m->logits,
 						.w = m->w[FT_HEAD].w,
 						.m = n,
 						.real = 1,
 						.ws = m->ws});
+}
+
+static void chunk_backward(struct ft_model *m, const float *coef, size_t n)
+{
+	struct ftk *k = m->k;
+	size_t c = m->cfg.hidden;
+
+	chunk_slopes(m, coef, n, m->dhrow);
 	if (m->full)
 		k->matmul_dw(k, &(struct ftk_matmul_dw){
 					.dw = ft_block_grad_at(
@@ -66,43 +74,96 @@ static void chunk_backward(struct ft_model *m, const float *coef, size_t n)
 						    .c = c});
 }
 
-static void chunk_values(struct ft_model *m, size_t n, float *logp,
-			 float *entropy, uint8_t *hit)
+static size_t chunk_at(const struct ft_model *m, const struct ft_pass *p,
+		       size_t i)
+{
+	return p->n - i < m->chunk ? p->n - i : m->chunk;
+}
+
+/* Logits of the n predictions from i on, and what is wanted of them. */
+static void chunk_forward(struct ft_model *m, const struct ft_pass *p, size_t i,
+			  size_t n, float *logp, float *entropy, uint8_t *hit)
 {
 	struct ftk *k = m->k;
 
-	k->get_real(k, logp, m->logp, n);
+	ft_model_logits(m, p->src + i, n);
+	k->put(k, m->target, p->target + i, n * sizeof(*p->target));
+	k->xent(k, &(struct ftk_xent){.logits = m->logits,
+				      .target = m->target,
+				      .logp = m->logp,
+				      .lse = m->lse,
+				      .entropy = entropy ? m->entropy : NULL,
+				      .hit = hit ? m->hit : NULL,
+				      .n = n,
+				      .v = m->cfg.vocab});
+	if (logp)
+		k->get_real(k, logp + i, m->logp, n);
 	if (entropy)
-		k->get_real(k, entropy, m->entropy, n);
+		k->get_real(k, entropy + i, m->entropy, n);
 	if (hit)
-		k->get(k, hit, m->hit, n);
+		k->get(k, hit + i, m->hit, n);
+}
+
+static void clear_dn(struct ft_model *m, const struct ft_pass *p)
+{
+	m->k->zero(m->k, m->dn, p->t * m->cfg.hidden * m->k->act_size);
 }
 
 void ft_model_head(struct ft_model *m, const struct ft_pass *p,
 		   const float *coef, float *logp, float *entropy, uint8_t *hit)
 {
-	struct ftk *k = m->k;
-
 	if (coef)
-		k->zero(k, m->dn, p->t * m->cfg.hidden * k->act_size);
-	for (size_t i = 0; i < p->n; i += m->chunk) {
-		size_t n = p->n - i < m->chunk ? p->n - i : m->chunk;
-
-		ft_model_logits(m, p->src + i, n);
-		k->put(k, m->target, p->target + i, n * sizeof(*p->target));
-		k->xent(k, &(struct ftk_xent){.logits = m->logits,
-					      .target = m->target,
-					      .logp = m->logp,
-					      .lse = m->lse,
-					      .entropy = entropy ? m->entropy
-								 : NULL,
-					      .hit = hit ? m->hit : NULL,
-					      .n = n,
-					      .v = m->cfg.vocab});
-		chunk_values(m, n, logp + i, entropy ? entropy + i : NULL,
-			     hit ? hit + i : NULL);
+		clear_dn(m, p);
+	for (size_t i = 0, n; i < p->n; i += n) {
+		n = chunk_at(m, p, i);
+		chunk_forward(m, p, i, n, logp, entropy, hit);
 		if (coef)
 			chunk_backward(m, coef + i, n);
+	}
+	m->k->sync(m->k);
+}
+
+static void *slope_at(const struct ft_model *m, size_t i)
+{
+	return (char *)m->slope + i * m->cfg.hidden * m->k->act_size;
+}
+
+void ft_model_slopes(struct ft_model *m, const struct ft_pass *p, float *logp,
+		     float *entropy, uint8_t *hit)
+{
+	if (m->full) {
+		ft_model_head(m, p, NULL, logp, entropy, hit);
+		return;
+	}
+	for (size_t i = 0, n; i < p->n; i += n) {
+		n = chunk_at(m, p, i);
+		chunk_forward(m, p, i, n, logp, entropy, hit);
+		chunk_slopes(m, m->ones, n, slope_at(m, i));
+	}
+	m->k->sync(m->k);
+}
+
+void ft_model_slopes_apply(struct ft_model *m, const struct ft_pass *p,
+			   const float *coef)
+{
+	struct ftk *k = m->k;
+
+	if (m->full) {
+		ft_model_head(m, p, coef, NULL, NULL, NULL);
+		return;
+	}
+	clear_dn(m, p);
+	for (size_t i = 0, n; i < p->n; i += n) {
+		n = chunk_at(m, p, i);
+		k->put(k, m->src, p->src + i, n * sizeof(*p->src));
+		k->put_real(k, m->coef, coef + i, n);
+		k->scatter_add(k,
+			       &(struct ftk_scatter_add){.y = m->dn,
+							 .x = slope_at(m, i),
+							 .idx = m->src,
+							 .coef = m->coef,
+							 .n = n,
+							 .c = m->cfg.hidden});
 	}
 	k->sync(k);
 }

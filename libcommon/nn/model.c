@@ -348,6 +348,7 @@ void ft_model_close(struct ft_model *m)
 		m->k->free(m->k, m->mem);
 	ft_block_release(&m->block);
 	ft_st_release(&m->st);
+	free(m->ones);
 	free(m->owned);
 	free(m->w);
 	free(m->act);

@@ -55,6 +55,7 @@ struct ft_run {
 struct ft_reserve {
 	size_t t, nseg, n, positions, r;
 	bool save;
+	bool slopes; /* for ft_model_slopes */
 };
 
 /* --- the model --- */
@@ -85,6 +86,15 @@ void ft_model_forward(struct ft_model *m, const struct ft_run *run,
 void ft_model_head(struct ft_model *m, const struct ft_pass *p,
 		   const float *coef, float *logp, float *entropy,
 		   uint8_t *hit);
+/*
+ * As ft_model_head, where coef is known only afterwards: what backward needs
+ * of each prediction is kept until ft_model_slopes_apply, so that the logits
+ * are not computed again (but where the head is trained they are).
+ */
+void ft_model_slopes(struct ft_model *m, const struct ft_pass *p, float *logp,
+		     float *entropy, uint8_t *hit);
+void ft_model_slopes_apply(struct ft_model *m, const struct ft_pass *p,
+			   const float *coef);
 /* Adds to the gradients of run->adapter's block, or of the model's. */
 void ft_model_backward(struct ft_model *m, const struct ft_run *run,
 		       const struct ft_pass *p);

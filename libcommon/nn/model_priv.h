@@ -50,6 +50,8 @@ struct ft_model {
 	struct ftk_segment *seg;
 	void *hrow, *logits, *dhrow, *coef, *logp, *lse, *entropy;
 	uint8_t *hit;
+	void *slope; /* ACT [predictions, c]: d logp / d hidden */
+	float *ones; /* on the host, [chunk] */
 	/* backward */
 	void *dx, *dn, *dq, *dk, *dv, *dao, *dh;
 	void *ws;

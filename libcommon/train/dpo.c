@@ -178,7 +178,10 @@ static void micro(struct ft_trainer *t, const struct ft_data *d,
 	reference(t, d, rows, n);
 	run.save = train;
 	ft_model_forward(t->l.model, &run, p);
-	ft_model_head(t->l.model, p, NULL, t->logp, t->entropy, t->hit);
+	if (train)
+		ft_model_slopes(t->l.model, p, t->logp, t->entropy, t->hit);
+	else
+		ft_model_head(t->l.model, p, NULL, t->logp, t->entropy, t->hit);
 	by_segment(t, s->policy);
 	pairs(t, sums);
 	tokens(t, sums);
@@ -191,7 +194,7 @@ static void micro(struct ft_trainer *t, const struct ft_data *d,
 			c -= s->o->rpo_alpha / s->chosen;
 		t->coef[i] = (float)c;
 	}
-	ft_model_head(t->l.model, p, t->coef, t->logp, NULL, NULL);
+	ft_model_slopes_apply(t->l.model, p, t->coef);
 	ft_model_backward(t->l.model, &run, p);
 }
 
@@ -351,6 +354,7 @@ struct ft_method ft_dpo_method(struct ft_dpo_opts *o)
 
 	s->o = o;
 	return (struct ft_method){.name = "dpo",
+				  .slopes = true,
 				  .kinds = 1u << FT_ROW_PAIR,
 				  .start = start,
 				  .end = end,

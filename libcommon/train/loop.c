@@ -98,7 +98,7 @@ static void most(const struct ft_data *d, size_t micro, struct ft_reserve *r)
 
 static int reserve(struct ft_trainer *t, struct ft_err *err)
 {
-	struct ft_reserve r = {.save = true};
+	struct ft_reserve r = {.save = true, .slopes = t->method->slopes};
 
 	if (t->run.adapter)
 		r.r = t->run.adapter->max_r;

@@ -22,6 +22,7 @@ struct ft_sums {
 struct ft_method {
 	const char *name; /* "sft", "dpo" */
 	unsigned kinds;   /* stream kinds it trains on, bits */
+	bool slopes;      /* it uses ft_model_slopes */
 	/* Before the first step, and to let go. */
 	int (*start)(struct ft_trainer *t, struct ft_err *err);
 	void (*end)(struct ft_trainer *t);

@@ -162,6 +162,7 @@ static void scatter_add(struct ctx *c, const size_t *d)
 	struct ftk_scatter_add a = {.y = act_inout(c, d[0] * d[1]),
 				    .x = act_in(c, d[0] * d[1]),
 				    .idx = idx,
+				    .coef = d[2] ? in(c, d[0]) : NULL,
 				    .n = d[0],
 				    .c = d[1]};
 
@@ -298,7 +299,9 @@ int main(void)
 		check_case("embed_backward", embed_backward, DIMS(t, n), 2e-7);
 		check_case("gather", gather, DIMS(t, n), 0);
 		check_case("scatter", scatter, DIMS(t, n), 0);
-		check_case("scatter_add", scatter_add, DIMS(t, n), 0);
+		check_case("scatter_add", scatter_add, DIMS(t, n, 0), 0);
+		check_case("scatter_add coef", scatter_add, DIMS(t, n, 1),
+			   2e-7);
 		for (size_t kind = FTK_RMS; kind <= FTK_LAYER; kind++) {
 			check_case("norm", norm, DIMS(t, n + 1, kind, 0), 2e-6);
 			check_case("norm with all", norm,

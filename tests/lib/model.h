@@ -123,7 +123,7 @@ static inline void eng_zero(struct eng *e)
 static inline void eng_rows(struct eng *e, const struct ft_tokens *b,
 			    const size_t *rows, size_t n)
 {
-	struct ft_reserve r = {.save = true};
+	struct ft_reserve r = {.save = true, .slopes = true};
 	struct ft_err err = {0};
 
 	ft_pass_clear(&e->pass);
@@ -166,6 +166,23 @@ static inline void eng_backward(struct eng *e)
 	struct ft_run run = eng_run(e);
 
 	ft_model_head(e->m, &e->pass, e->coef, e->logp, NULL, NULL);
+	ft_model_backward(e->m, &run, &e->pass);
+}
+
+/* The two where coef comes of the log-probs: eng_slopes for eng_forward. */
+static inline void eng_slopes(struct eng *e)
+{
+	struct ft_run run = eng_run(e);
+
+	ft_model_forward(e->m, &run, &e->pass);
+	ft_model_slopes(e->m, &e->pass, e->logp, NULL, NULL);
+}
+
+static inline void eng_apply(struct eng *e)
+{
+	struct ft_run run = eng_run(e);
+
+	ft_model_slopes_apply(e->m, &e->pass, e->coef);
 	ft_model_backward(e->m, &run, &e->pass);
 }
 

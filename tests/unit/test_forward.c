@@ -376,6 +376,31 @@ static void chunk_values(struct eng *e, const struct ft_tokens *b)
 	      "%s: entropies and hits in chunks: %.1e", what(), far);
 }
 
+/* Coefficients that come after the log-probs give the same gradient. */
+static void slopes(struct eng *e, const struct ft_tokens *b)
+{
+	const struct ft_block *k = eng_block(e);
+	float *want, *got;
+	struct worst w;
+
+	eng_zero(e);
+	eng_rows(e, b, NULL, b->nrow);
+	for (size_t i = 0; i < e->pass.n; i++)
+		e->coef[i] = (float)(i % 5) - 1.7f;
+	eng_forward(e);
+	eng_backward(e);
+	want = eng_grad(e);
+	eng_zero(e);
+	eng_slopes(e);
+	eng_apply(e);
+	got = eng_grad(e);
+	w = block_far(k, got, want);
+	CHECK(w.v <= tol, "%s: coefficients afterwards: %.1e (%s)", what(), w.v,
+	      w.name);
+	free(want);
+	free(got);
+}
+
 /* A vocabulary so large that the head takes its rows 64 at a time: the second
    row's four predictions from one place lie in two of its chunks. */
 static void chunks(void)
@@ -404,6 +429,7 @@ static void chunks(void)
 	let_go(&all);
 	let_go(&alone);
 	chunk_values(&e, &b);
+	slopes(&e, &b);
 	eng_close(&e);
 	ft_tokens_release(&b);
 	dir_name = "model";

@@ -122,7 +122,7 @@ static double dpo(struct eng *e, const struct gold *g,
 
 	eng_zero(e);
 	eng_rows(e, &g->pairs, rows, n);
-	eng_forward(e);
+	eng_slopes(e);
 	eng_sums(e, sum);
 	for (size_t i = 0; i < n; i++) {
 		const struct ftk_segment *s = &e->pass.seg[3 * i];
@@ -135,7 +135,7 @@ static double dpo(struct eng *e, const struct gold *g,
 	}
 	for (size_t i = 0; i < e->pass.n; i++)
 		e->coef[i] = (float)(grad[e->pass.of[i]] / (double)n);
-	eng_backward(e);
+	eng_apply(e);
 	return loss / (double)n;
 }
 
