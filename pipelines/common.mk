@@ -35,7 +35,7 @@ FORCE:
 tools:
 ifeq ($(FT_BIN),)
 	@cd $(ROOT) && { tests/lib/deps headers 2>/dev/null || $(MAKE) -s deps FOR=build; }
-	@$(MAKE) -s -C $(ROOT) all
+	@$(MAKE) -s $(if $(findstring -j,$(MAKEFLAGS)),,-j$$(nproc)) -C $(ROOT) all
 endif
 
 # A program of a pipeline's own: flutter/judge from flutter/judge.c, with the

@@ -24,8 +24,15 @@ struct ft_pass {
 	struct ftk_segment *seg; /* [nseg] */
 	/* predictions, by ascending src: hidden row src predicts target */
 	int32_t *src, *target; /* [n] */
-	int32_t *at;           /* [n] which token of the pass it is */
-	int32_t *of;           /* [n] its segment */
+	int32_t *at; /* [n] which token of the rows laid end to end it is */
+	int32_t *of; /* [n] its segment */
+	/*
+	 * Lay out once what a row's branches begin with alike: it joins the
+	 * prefix.  What is predicted there is every branch's (of: the prefix;
+	 * at: as if it were the first branch's).
+	 */
+	bool share;
+	size_t given; /* tokens of the rows, laid end to end */
 	size_t capt, capseg, capn, maxpos;
 };
 void ft_pass_clear(struct ft_pass *p);

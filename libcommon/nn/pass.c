@@ -7,7 +7,7 @@
 
 void ft_pass_clear(struct ft_pass *p)
 {
-	p->t = p->nseg = p->n = p->maxpos = 0;
+	p->t = p->nseg = p->n = p->maxpos = p->given = 0;
 }
 
 void ft_pass_release(struct ft_pass *p)
@@ -46,77 +46,148 @@ static void grow(struct ft_pass *p, size_t t, size_t nseg)
 	p->seg = ft_grow(p->seg, p->nseg, &p->capseg, nseg, sizeof(*p->seg));
 }
 
-static void predict(struct ft_pass *p, size_t src, size_t at, size_t of)
+/* Token t of the pass, from src. */
+static void predict(struct ft_pass *p, size_t src, size_t t, size_t at,
+		    size_t of)
 {
 	p->src[p->n] = (int32_t)src;
 	p->at[p->n] = (int32_t)at;
 	p->of[p->n] = (int32_t)of;
-	p->target[p->n++] = p->ids[at];
+	p->target[p->n++] = p->ids[t];
+}
+
+/* A row that is laid out: tokens [0, common) of its branches stand once. */
+struct row {
+	const struct ft_tokens *b;
+	size_t i, s0, s1; /* its number, its segments */
+	size_t common;
+	bool all;
+	size_t given; /* tokens of the rows before it */
+};
+
+static size_t start(const struct row *r, size_t s)
+{
+	return (size_t)r->b->cu_seqlens[s];
+}
+
+static size_t length(const struct row *r, size_t s)
+{
+	return start(r, s + 1) - start(r, s);
+}
+
+static size_t at_of(const struct row *r, size_t s, size_t j)
+{
+	return r->given + start(r, s) + j - start(r, r->s0);
+}
+
+/* How much all branches have in common, short of a branch's last token. */
+static size_t common(const struct row *r)
+{
+	size_t first = start(r, r->s0 + 1), n = length(r, r->s0 + 1);
+
+	for (size_t s = r->s0 + 2; s < r->s1; s++)
+		n = length(r, s) < n ? length(r, s) : n;
+	if (!n--)
+		return 0;
+	for (size_t s = r->s0 + 2; s < r->s1; s++) {
+		size_t at = start(r, s), j = 0;
+
+		while (j < n && r->b->ids[first + j] == r->b->ids[at + j] &&
+		       r->b->mask[first + j] == r->b->mask[at + j])
+			j++;
+		n = j;
+	}
+	return n;
+}
+
+/* Tokens [j, end) of segment s, of which pass token t is number j; each is
+   predicted by the one before it. */
+static void predict_run(struct ft_pass *p, const struct row *r, size_t s,
+			size_t j, size_t end, size_t t, size_t of)
+{
+	for (; j < end; j++, t++) {
+		if (r->all || r->b->mask[start(r, s) + j])
+			predict(p, t - 1, t, at_of(r, s, j), of);
+	}
 }
 
 /*
  * A branch's first token is predicted by the prefix's last one; those come
- * first, so that src ascends and equal ones stand together.
+ * before the rest of the branches, so that src ascends and equal ones stand
+ * together.
  */
-static void predictions(struct ft_pass *p, const struct ft_tokens *b, size_t i,
-			size_t seg0, bool all)
+static void predictions(struct ft_pass *p, const struct row *r, size_t seg0)
 {
-	size_t s0 = (size_t)b->cu_rows[i], s1 = (size_t)b->cu_rows[i + 1];
-	size_t base = (size_t)b->cu_seqlens[s0];
-	size_t t0 = (size_t)p->seg[seg0].q0;
-	size_t np = (size_t)p->seg[seg0].nq;
+	const struct ftk_segment *seg = p->seg + seg0;
+	size_t t0 = (size_t)seg->q0, np = length(r, r->s0), n = r->common;
+	size_t last = t0 + (size_t)seg->nq - 1;
 
-	for (size_t s = s0 + 1; s < s1; s++) {
-		size_t j = (size_t)b->cu_seqlens[s];
+	predict_run(p, r, r->s0 + 1, np ? 0 : 1, n, t0 + np + !np, seg0);
+	for (size_t s = r->s0 + 1; s < r->s1 && np + n; s++) {
+		size_t at = start(r, s) + n;
 
-		if (np && j < (size_t)b->cu_seqlens[s + 1] &&
-		    (all || b->mask[j]))
-			predict(p, t0 + np - 1, t0 + j - base, seg0 + s - s0);
+		if (length(r, s) > n && (r->all || r->b->mask[at]))
+			predict(p, last, (size_t)seg[s - r->s0].q0,
+				at_of(r, s, n), seg0 + s - r->s0);
 	}
-	for (size_t s = s0 + 1; s < s1; s++) {
-		size_t j = (size_t)b->cu_seqlens[s] + 1;
+	for (size_t s = r->s0 + 1; s < r->s1; s++)
+		predict_run(p, r, s, n + 1, length(r, s),
+			    (size_t)seg[s - r->s0].q0 + 1, seg0 + s - r->s0);
+}
 
-		for (; j < (size_t)b->cu_seqlens[s + 1]; j++) {
-			if (all || b->mask[j])
-				predict(p, t0 + j - base - 1, t0 + j - base,
-					seg0 + s - s0);
-		}
+/* Tokens [j, end) of segment s, as number `branch' of its row. */
+static void add_tokens(struct ft_pass *p, const struct row *r, size_t s,
+		       size_t j, size_t end, size_t branch)
+{
+	size_t np = s > r->s0 ? length(r, r->s0) : 0;
+
+	for (; j < end; j++, p->t++) {
+		size_t pos = np + j;
+
+		p->ids[p->t] = r->b->ids[start(r, s) + j];
+		p->pos[p->t] = (int32_t)pos;
+		p->key[p->t] = (uint64_t)r->b->row[r->i] << 32 |
+			       (uint64_t)(branch & 0xff) << 24 |
+			       (pos & 0xffffff);
+		if (pos + 1 > p->maxpos)
+			p->maxpos = pos + 1;
 	}
+}
+
+static void add_segment(struct ft_pass *p, size_t q0, size_t p0, size_t np)
+{
+	p->seg[p->nseg++] = (struct ftk_segment){.q0 = (int32_t)q0,
+						 .nq = (int32_t)(p->t - q0),
+						 .k0 = (int32_t)q0,
+						 .nk = (int32_t)(p->t - q0),
+						 .p0 = (int32_t)p0,
+						 .np = (int32_t)np};
 }
 
 void ft_pass_add(struct ft_pass *p, const struct ft_tokens *b, size_t i,
 		 bool all)
 {
-	size_t s0 = (size_t)b->cu_rows[i], s1 = (size_t)b->cu_rows[i + 1];
-	size_t t0 = p->t, seg0 = p->nseg, np = 0;
+	struct row r = {.b = b,
+			.i = i,
+			.s0 = (size_t)b->cu_rows[i],
+			.s1 = (size_t)b->cu_rows[i + 1],
+			.all = all,
+			.given = p->given};
+	size_t t0 = p->t, seg0 = p->nseg, n = start(&r, r.s1) - start(&r, r.s0);
 
-	grow(p, (size_t)(b->cu_seqlens[s1] - b->cu_seqlens[s0]), s1 - s0);
-	for (size_t s = s0; s < s1; s++) {
-		size_t from = (size_t)b->cu_seqlens[s];
-		size_t n = (size_t)b->cu_seqlens[s + 1] - from;
-		bool branch = s > s0;
-		int32_t q0 = (int32_t)p->t;
+	grow(p, n, r.s1 - r.s0);
+	p->given += n;
+	if (p->share && r.s1 - r.s0 > 2)
+		r.common = common(&r);
+	add_tokens(p, &r, r.s0, 0, length(&r, r.s0), 0);
+	if (r.common)
+		add_tokens(p, &r, r.s0 + 1, 0, r.common, 0);
+	add_segment(p, t0, t0, 0);
+	for (size_t s = r.s0 + 1; s < r.s1; s++) {
+		size_t q0 = p->t;
 
-		p->seg[p->nseg++] =
-			(struct ftk_segment){.q0 = q0,
-					     .nq = (int32_t)n,
-					     .k0 = q0,
-					     .nk = (int32_t)n,
-					     .p0 = (int32_t)t0,
-					     .np = branch ? (int32_t)np : 0};
-		for (size_t j = 0; j < n; j++, p->t++) {
-			size_t pos = j + (branch ? np : 0);
-
-			p->ids[p->t] = b->ids[from + j];
-			p->pos[p->t] = (int32_t)pos;
-			p->key[p->t] = (uint64_t)b->row[i] << 32 |
-				       (uint64_t)((s - s0) & 0xff) << 24 |
-				       (pos & 0xffffff);
-			if (pos + 1 > p->maxpos)
-				p->maxpos = pos + 1;
-		}
-		if (!branch)
-			np = n;
+		add_tokens(p, &r, s, r.common, length(&r, s), s - r.s0);
+		add_segment(p, q0, t0, (size_t)p->seg[seg0].nq);
 	}
-	predictions(p, b, i, seg0, all);
+	predictions(p, &r, seg0);
 }

@@ -83,7 +83,7 @@ static void room(struct dpo *s, size_t nseg)
 	s->count = ft_xrealloc(s->count, s->cap, sizeof(*s->count));
 }
 
-/* Sum log-probabilities by segment. */
+/* What both answers begin with stands in the prefix's place: theirs both. */
 static void by_segment(const struct ft_trainer *t, double *sum)
 {
 	const struct ft_pass *p = &t->pass;
@@ -92,6 +92,10 @@ static void by_segment(const struct ft_trainer *t, double *sum)
 		sum[i] = 0;
 	for (size_t i = 0; i < p->n; i++)
 		sum[p->of[i]] += (double)t->logp[i];
+	for (size_t i = 0; i + 2 < p->nseg; i += 3) {
+		sum[i + 1] += sum[i];
+		sum[i + 2] += sum[i];
+	}
 }
 
 static void cached(const struct ft_data *d, const size_t *rows, size_t n,
@@ -135,12 +139,15 @@ static void pairs(struct ft_trainer *t, struct ft_sums *sums)
 	for (size_t i = 0; i < p->n; i++)
 		s->count[p->of[i]]++;
 	for (size_t c = 1; c + 1 < p->nseg; c += 3) {
+		size_t both = s->count[c - 1];
 		double a = s->policy[c] - s->ref[c];
 		double b = s->policy[c + 1] - s->ref[c + 1];
-		double nc = (double)s->count[c], nr = (double)s->count[c + 1];
+		double nc = (double)(s->count[c] + both);
+		double nr = (double)(s->count[c + 1] + both);
 
 		sums->v[LOSS] += ft_dpo_loss(s->o, a, b, nc, nr, &s->grad[c],
 					     &s->grad[c + 1]);
+		s->grad[c - 1] = s->grad[c] + s->grad[c + 1];
 		sums->v[PAIRS] += 1;
 		sums->v[R_CHOSEN] += beta * a;
 		sums->v[R_REJECTED] += beta * b;
@@ -155,14 +162,16 @@ static void tokens(const struct ft_trainer *t, struct ft_sums *sums)
 	const struct ft_pass *p = &t->pass;
 
 	for (size_t i = 0; i < p->n; i++) {
-		sums->v[ENTROPY] += (double)t->entropy[i];
-		if (p->of[i] % 3 != 1)
+		int of = p->of[i] % 3, n = of ? 1 : 2;
+
+		sums->v[ENTROPY] += n * (double)t->entropy[i];
+		sums->v[TOKENS] += n;
+		if (of == 2)
 			continue;
 		sums->v[HITS] += t->hit[i];
 		sums->v[CHOSEN_NLL] -= (double)t->logp[i];
 		sums->v[CHOSEN_TOKENS] += 1;
 	}
-	sums->v[TOKENS] += (double)p->n;
 }
 
 static void micro(struct ft_trainer *t, const struct ft_data *d,
@@ -190,7 +199,7 @@ static void micro(struct ft_trainer *t, const struct ft_data *d,
 	for (size_t i = 0; i < p->n; i++) {
 		double c = s->grad[p->of[i]] / t->weight;
 
-		if (s->o->rpo_alpha > 0 && p->of[i] % 3 == 1)
+		if (s->o->rpo_alpha > 0 && p->of[i] % 3 != 2)
 			c -= s->o->rpo_alpha / s->chosen;
 		t->coef[i] = (float)c;
 	}
@@ -324,6 +333,8 @@ static int start(struct ft_trainer *t, struct ft_err *err)
 {
 	struct dpo *s = t->method->self;
 
+	/* dropout is of a branch: then answers have nothing in common */
+	t->pass.share = t->o->full || t->l.adapter.dropout <= 0;
 	if (check_pairs(&t->data, err) < 0 ||
 	    (t->has_eval && check_pairs(&t->eval, err) < 0))
 		return -1;

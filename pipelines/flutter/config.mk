@@ -28,6 +28,7 @@ DPO_ACCUMULATION  ?= 4
 BETA              ?= 0.1
 LOSS_TYPE         ?= sigmoid
 LABEL_SMOOTHING   ?= 0
+RPO_ALPHA         ?= 0
 # Pairs made by spoiling a row's code, for training and for evaluation.
 PAIRS_PER_ROW      ?= 3
 EVAL_PAIRS_PER_ROW ?= 6

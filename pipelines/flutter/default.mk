@@ -11,11 +11,14 @@ LR_SCHEDULER_TYPE ?= cosine
 BATCH         ?= 8
 ACCUMULATION  ?= 1
 MAX_LENGTH    ?= 1024
-# More than 1e-4 moves answers far from the tuned model and its loss leaps; two
-# epochs of few pairs do better than one of twice as many.
+DTYPE         ?= bfloat16
+# So small a model forgets what it was tuned for when it is only pushed away from
+# bad answers: the chosen answers' likelihood counts beside.
 DPO_EPOCHS        ?= 2
 DPO_MAX_STEPS     ?= 100
-DPO_LEARNING_RATE ?= 1e-4
+DPO_LEARNING_RATE ?= 2e-4
+BETA              ?= 0.2
+RPO_ALPHA         ?= 4
 DPO_WARMUP_RATIO  ?= 0.1
 DPO_BATCH         ?= 8
 DPO_ACCUMULATION  ?= 1
@@ -24,6 +27,6 @@ GENERATE_BATCH ?= 128
 EVAL_SAMPLES   ?= 3
 PAIRS_PER_ROW      ?= 1
 EVAL_PAIRS_PER_ROW ?= 1
-SPOILT_PAIRS       ?= 240
+SPOILT_PAIRS       ?= 350
 OWN_ROWS       ?= 104
 OWN_SAMPLES    ?= 4

@@ -45,7 +45,7 @@ SETTINGS  := $(FLUTTER_OUT)/settings
 flutter: flutter-data flutter-sft flutter-dpo flutter-eval flutter-infer \
 	flutter-export flutter-report
 
-$(eval $(call settings,$(FLUTTER_OUT),rows stream pairs own sft dpo answer infer))
+$(eval $(call settings,$(FLUTTER_OUT),rows stream pairs own sft dpo score answer infer))
 $(eval $(call program,$(FL)/judge))
 
 # --- the model ---------------------------------------------------------------
@@ -131,7 +131,8 @@ sft = --warmup-ratio $(WARMUP_RATIO) --max-steps $(MAX_STEPS) --num-train-epochs
 dpo = --warmup-ratio $(DPO_WARMUP_RATIO) --max-steps $(DPO_MAX_STEPS) --num-train-epochs $(DPO_EPOCHS) --learning-rate $(DPO_LEARNING_RATE) \
 	--per-device-train-batch-size $(DPO_BATCH) \
 	--gradient-accumulation-steps $(DPO_ACCUMULATION) \
-	--beta $(BETA) --loss-type $(LOSS_TYPE) --label-smoothing $(LABEL_SMOOTHING)
+	--beta $(BETA) --loss-type $(LOSS_TYPE) --label-smoothing $(LABEL_SMOOTHING) \
+	--rpo-alpha $(RPO_ALPHA)
 
 SETTINGS_sft := MODEL=$(FLUTTER_MODEL) SEED=$(SEED) DTYPE=$(DTYPE) \
 	LOAD_IN_4BIT=$(LOAD_IN_4BIT) $(lora) $(schedule) $(sft)
@@ -167,7 +168,7 @@ some = awk -v want=$(1) '{ line[NR] = $$0 } END { for (i = 1; i <= NR; i++) \
 SETTINGS_own := OWN_ROWS=$(OWN_ROWS) OWN_SAMPLES=$(OWN_SAMPLES) \
 	TEMPERATURE=$(TEMPERATURE) TOP_P=$(TOP_P) MAX_NEW_TOKENS=$(MAX_NEW_TOKENS) \
 	FAILED_REWARD=$(FAILED_REWARD) MIN_GAP=$(MIN_GAP) SEED=$(SEED) \
-	GENERATE_BATCH=$(GENERATE_BATCH)
+	GENERATE_BATCH=$(GENERATE_BATCH) DTYPE=$(DTYPE)
 $(SAMPLES)/train_sft.jsonl: $(SFT_DATA)/train.jsonl $(OUTPUTS)/sft_model/ft-manifest.json $(SETTINGS)/own
 	$(call say,generate,$(OWN_SAMPLES) own samples of each of $(OWN_ROWS) training prompts)
 	@mkdir -p $(@D)
@@ -195,13 +196,18 @@ $(PARTS:%=$(DPO_DATA)/%.jsonl): $(DPO_DATA)/%.jsonl: $(DPO_DATA)/spoilt_%.jsonl 
 $(DPO_DATA)/watch.jsonl: $(DPO_DATA)/eval.jsonl
 	@awk 'NR % 10 == 1' $< >$@.tmp && mv $@.tmp $@
 
-$(OUTPUTS)/dpo_model/ft-manifest.json: $(DPO_DATA)/train.ft $(DPO_DATA)/watch.ft \
+# The reference is the tuned model: its log-probabilities go into the streams.
+$(DPO_DATA)/train.ref.ft $(DPO_DATA)/watch.ref.ft: %.ref.ft: %.ft $(OUTPUTS)/sft_model/ft-manifest.json $(SETTINGS)/score
+	$(call say,logprob,reference: $(*F) pairs)
+	@ft-logprob -m $(OUTPUTS)/sft_model $(COMPUTE) --columns $< -o $@
+
+$(OUTPUTS)/dpo_model/ft-manifest.json: $(DPO_DATA)/train.ref.ft $(DPO_DATA)/watch.ref.ft \
 		$(OUTPUTS)/sft_model/ft-manifest.json $(SETTINGS)/dpo
 	$(call say,dpo,$(DPO_EPOCHS) epochs at $(DPO_LEARNING_RATE); beta $(BETA); $(LOSS_TYPE))
-	@./resume $(SETTINGS)/dpo.key $(DPO_DATA)/train.ft \
+	@./resume $(SETTINGS)/dpo.key $(DPO_DATA)/train.ref.ft \
 		$(OUTPUTS)/sft_model/ft-manifest.json $(SETTINGS)/dpo -- \
 		$(LAUNCH) ft-dpo -m $(OUTPUTS)/sft_model $(schedule) $(dpo) $(saving) \
-		$(COMPUTE) --eval-file $(DPO_DATA)/watch.ft -o $(@D) $<
+		$(COMPUTE) --ref cached --eval-file $(DPO_DATA)/watch.ref.ft -o $(@D) $<
 
 flutter-dpo: $(OUTPUTS)/dpo_model/ft-manifest.json
 
@@ -210,7 +216,7 @@ flutter-dpo: $(OUTPUTS)/dpo_model/ft-manifest.json
 # Answers to the held-out prompts; rows keep the right one as `reference`.
 SETTINGS_answer := TEMPERATURE=$(TEMPERATURE) TOP_P=$(TOP_P) \
 	MAX_NEW_TOKENS=$(MAX_NEW_TOKENS) SEED=$(SEED) GENERATE_BATCH=$(GENERATE_BATCH) \
-	EVAL_SAMPLES=$(EVAL_SAMPLES)
+	EVAL_SAMPLES=$(EVAL_SAMPLES) DTYPE=$(DTYPE)
 answer = $(generate) --num-samples $(EVAL_SAMPLES)
 $(SAMPLES)/base.jsonl: $(SFT_DATA)/eval.jsonl $(MODEL_FILE) $(SETTINGS)/answer
 	$(call say,generate,held-out prompts: base)
@@ -224,7 +230,8 @@ $(SAMPLES)/sft.jsonl $(SAMPLES)/dpo.jsonl: $(SAMPLES)/%.jsonl: $(SFT_DATA)/eval.
 
 # Log-probabilities of the held-out answers after their prompts, and by the
 # control also without.
-$(EVAL)/base.jsonl: $(SFT_DATA)/eval.ft $(MODEL_FILE)
+SETTINGS_score := DTYPE=$(DTYPE) LOAD_IN_4BIT=$(LOAD_IN_4BIT)
+$(EVAL)/base.jsonl: $(SFT_DATA)/eval.ft $(MODEL_FILE) $(SETTINGS)/score
 	$(call say,logprob,base)
 	@mkdir -p $(@D)
 	@ft-logprob -m $(FLUTTER_MODEL) $(COMPUTE) --rows $(<:.ft=.jsonl) $< -o $@
@@ -251,7 +258,7 @@ $(LESS:%=$(EVAL)/sft_less_%.bpb.json): $(EVAL)/sft_less_%.bpb.json: $(EVAL)/%.js
 # Pairs by the base, whose log-probabilities stay in the rows, by the reference
 # (the SFT model) and by the DPO model.
 PAIRS := $(DPO_DATA)/eval
-$(EVAL)/pairs_base.jsonl: $(PAIRS).ft $(MODEL_FILE)
+$(EVAL)/pairs_base.jsonl: $(PAIRS).ft $(MODEL_FILE) $(SETTINGS)/score
 	$(call say,logprob,pairs: base)
 	@mkdir -p $(@D)
 	@ft-logprob -m $(FLUTTER_MODEL) $(COMPUTE) --rows $(PAIRS).jsonl $< | \
@@ -295,7 +302,7 @@ SUMMARIES := $(SCORED:%=$(EVAL)/%.bpb.json) $(LESS:%=$(EVAL)/sft_less_%.bpb.json
 $(EVAL)/summary.json: $(SUMMARIES) $(OUTPUTS)/dpo_model/ft-manifest.json
 	@{ printf '{'; \
 	for f in $(SUMMARIES); do name=$${f##*/}; printf '"%s":%s,' "$${name%.json}" "$$(<$$f)"; done; \
-	printf '"dpo_loss":[%s]}' "$$(ft-rows --map 'select(.loss) | {step, loss}' \
+	printf '"dpo_loss":[%s]}' "$$(ft-rows --map 'select(.loss) | {step, loss: (.dpo_loss // .loss)}' \
 		$(OUTPUTS)/dpo_model/train.metrics.jsonl | paste -sd,)"; } | \
 		ft-rows --json -o $@
 

@@ -232,6 +232,23 @@ value() {
 	[ -z "$(value nll_loss "$T/d")" ]
 }
 
+@test "what both answers begin with is computed once, and changes nothing" {
+	# a dropout that drops nothing computes it for each
+	local o=(--optim sgd --learning-rate 1 --lr-scheduler-type constant --warmup-ratio 0
+		--max-grad-norm 0 --max-steps 1 --save-steps 0) loss name
+	for loss in sigmoid hinge ipo "sigmoid --rpo-alpha 0.7"; do
+		rm -rf "$T/a" "$T/b"
+		# shellcheck disable=SC2086
+		MODEL=$F/a dpo "$T/a" "${o[@]}" --loss-type $loss
+		# shellcheck disable=SC2086
+		MODEL=$F/a dpo "$T/b" "${o[@]}" --loss-type $loss --lora-dropout 1e-7
+		near_tensors "$T/a/adapter_model.safetensors" "$T/b/adapter_model.safetensors" 1e-5
+		for name in loss logps/chosen logps/rejected entropy mean_token_accuracy num_tokens; do
+			near "$(value "$name" "$T/a")" "$(value "$name" "$T/b")" 1e-5
+		done
+	done
+}
+
 @test "the same bytes for any number of threads; batches split as one likes" {
 	local n
 	for n in 1 2 4; do

@@ -106,9 +106,64 @@ static void masks(void)
 	ft_tokens_release(&b);
 }
 
+/* The layout of "abc" with "XYD", "XYEF" and "XYZ", after another row, as
+   "abcXY" with "D", "EF", "Z". */
+static void alike(void)
+{
+	static const uint8_t none[8] = {0}, all[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+	static const uint8_t other[8] = {1, 0, 1, 1};
+	static const int32_t pos[] = {0, 1, 2, 3, 4, 5, 5, 6, 5};
+	static const int32_t src[] = {4, 5, 6, 6, 6, 8};
+	static const int32_t at[] = {5, 6, 7, 10, 14, 11};
+	static const int32_t of[] = {2, 2, 3, 4, 5, 4};
+	struct ft_tokens b = {0};
+	struct ft_pass p = {.share = true};
+	bool same = true;
+
+	add(&b, 3, (const char *const[]){"", "uv"}, 2, NULL);
+	add(&b, 4, (const char *const[]){"abc", "XYD", "XYEF", "XYZ"}, 4, NULL);
+	add(&b, 5, (const char *const[]){"", "GHI", "GH"}, 3, NULL);
+	add(&b, 6, (const char *const[]){"a", "XYD", "XYE"}, 3,
+	    (const uint8_t *const[]){none, all, other});
+	add(&b, 7, (const char *const[]){"a", "", "XYE"}, 3, NULL);
+	ft_pass_add(&p, &b, 0, false);
+	ft_pass_add(&p, &b, 1, false);
+	CHECK(p.t == 11 && p.nseg == 6 && p.n == 7 && p.given == 15,
+	      "what branches begin with alike stands once");
+	CHECK(ints(p.pos + 2, pos, 9), "positions are those of the branches");
+	CHECK(p.seg[2].q0 == 2 && p.seg[2].nq == 5 && p.seg[2].np == 0,
+	      "it joins the prefix");
+	for (int i = 3, q0 = 7; i < 6; q0 += p.seg[i].nq, i++)
+		same &= p.seg[i].q0 == q0 && p.seg[i].p0 == 2 &&
+			p.seg[i].np == 5;
+	CHECK(same, "which the branches see");
+	CHECK(ints(p.src + 1, src, 6) && ints(p.at + 1, at, 6) &&
+		      ints(p.of + 1, of, 6),
+	      "it is predicted once, as the first branch's, of the prefix");
+	ft_pass_clear(&p);
+	ft_pass_add(&p, &b, 2, false);
+	CHECK(p.t == 4 && p.n == 3 && p.seg[0].nq == 1 && p.src[0] == 0 &&
+		      p.src[1] == 0 && p.of[0] == 1 && p.of[1] == 2,
+	      "without a prefix, and short of a branch's last token");
+	ft_pass_clear(&p);
+	ft_pass_add(&p, &b, 3, false);
+	CHECK(p.t == 6 && p.seg[0].nq == 2,
+	      "only as far as their masks are alike");
+	ft_pass_clear(&p);
+	ft_pass_add(&p, &b, 4, false);
+	CHECK(p.t == 4 && p.seg[0].nq == 1, "an empty branch has nothing");
+	ft_pass_clear(&p);
+	p.share = false;
+	ft_pass_add(&p, &b, 1, false);
+	CHECK(p.t == 13, "and not unless asked");
+	ft_pass_release(&p);
+	ft_tokens_release(&b);
+}
+
 int main(void)
 {
 	branches();
 	masks();
+	alike();
 	return test_done();
 }

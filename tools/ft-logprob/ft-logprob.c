@@ -58,6 +58,22 @@ static void reserve(struct scorer *s)
 	}
 }
 
+/* Value k of the pass goes to token at of the document; where it is what a
+   row's branches begin with alike (seg: the prefix), to each branch's. */
+static void put_value(struct scorer *s, const struct ft_tokens *b, size_t row,
+		      size_t seg, size_t k, size_t at, float *by_token)
+{
+	size_t s0 = (size_t)b->cu_rows[row], s1 = (size_t)b->cu_rows[row + 1];
+	size_t j = at - (size_t)b->cu_seqlens[s0 + 1];
+
+	by_token[at] = s->logp[k];
+	s->hits[at] = s->hit[k];
+	for (size_t g = s0 + 2; g < s1 && seg == s0; g++) {
+		by_token[(size_t)b->cu_seqlens[g] + j] = s->logp[k];
+		s->hits[(size_t)b->cu_seqlens[g] + j] = s->hit[k];
+	}
+}
+
 /* Log-probabilities of rows [i, j) of b, by token of the document: NaN where
    nothing was predicted. */
 static void score(struct scorer *s, const struct ft_tokens *b, size_t i,
@@ -65,17 +81,22 @@ static void score(struct scorer *s, const struct ft_tokens *b, size_t i,
 {
 	struct ft_run run = {.adapter =
 				     s->l.has_adapter ? &s->l.adapter : NULL};
-	size_t base = (size_t)b->cu_seqlens[b->cu_rows[i]];
+	size_t seg0 = (size_t)b->cu_rows[i];
+	size_t base = (size_t)b->cu_seqlens[seg0];
 
 	ft_pass_clear(&s->pass);
-	for (; i < j; i++)
-		ft_pass_add(&s->pass, b, i, false);
+	for (size_t r = i; r < j; r++)
+		ft_pass_add(&s->pass, b, r, false);
 	reserve(s);
 	ft_model_forward(s->l.model, &run, &s->pass);
 	ft_model_head(s->l.model, &s->pass, NULL, s->logp, NULL, s->hit);
 	for (size_t k = 0; k < s->pass.n; k++) {
-		by_token[base + (size_t)s->pass.at[k]] = s->logp[k];
-		s->hits[base + (size_t)s->pass.at[k]] = s->hit[k];
+		size_t seg = seg0 + (size_t)s->pass.of[k];
+
+		while ((size_t)b->cu_rows[i + 1] <= seg)
+			i++;
+		put_value(s, b, i, seg, k, base + (size_t)s->pass.at[k],
+			  by_token);
 	}
 }
 
@@ -325,7 +346,7 @@ int main(int argc, char **argv)
 		FT_COMPUTE_OPTS(&cmd.compute),
 		FT_END,
 	};
-	struct scorer s = {.cmd = &cmd};
+	struct scorer s = {.cmd = &cmd, .pass.share = true};
 	struct ft_err err = {0};
 	int i;
 
