@@ -79,6 +79,7 @@ void ftk_init_avx512(struct ftk *k);
 void ftk_init_scalar_bf16(struct ftk *k);
 void ftk_init_avx2_bf16(struct ftk *k);
 void ftk_init_avx512_bf16(struct ftk *k);
+void ftk_init_avx512bf16_simd(struct ftk *k);
 void ftk_init_avx512bf16(struct ftk *k);
 void ftk_init_amx_plain(struct ftk *k);
 void ftk_init_amx(struct ftk *k);

@@ -252,7 +252,7 @@ static void mul_end(void)
 
 void ftk_init_avx512bf16(struct ftk *k)
 {
-	((struct cpu *)k)->packs = 1;
+	ftk_init_avx512bf16_simd(k);
 	init(k);
 	k->matmul = op_matmul;
 	k->matmul_ws = matmul_ws;
