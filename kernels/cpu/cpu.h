@@ -13,16 +13,26 @@
 
 #include "kernels/ftk.h"
 
+/* y ACT [m, n] = drop(x ACT), or with add y ACT += drop(x REAL). */
+struct cpu_drop {
+	const struct ftk_dropout *d;
+	void *y;
+	const void *x;
+	size_t m, n;
+	int add;
+};
+
 /* struct ftk comes first, so that a pointer to it is one to the whole. */
 struct cpu {
 	struct ftk ftk;
 	struct ftk_threads t;
 	int packs; /* products take bfloat16 weights in panels */
-	/* lesser instruction sets': for few rows, for dbias alone */
+	/* lesser instruction sets': for few rows, dbias, dropout */
 	void (*matmul_few)(struct ftk *k, const struct ftk_matmul *a);
 	size_t (*matmul_few_ws)(const struct ftk *k,
 				const struct ftk_matmul *a);
 	void (*matmul_dbias)(struct ftk *k, const struct ftk_matmul_dw *a);
+	void (*drop)(struct ftk *k, const struct cpu_drop *d);
 };
 
 /*
@@ -69,6 +79,7 @@ void ftk_init_avx512(struct ftk *k);
 void ftk_init_scalar_bf16(struct ftk *k);
 void ftk_init_avx2_bf16(struct ftk *k);
 void ftk_init_avx512_bf16(struct ftk *k);
+void ftk_init_avx512bf16_simd(struct ftk *k);
 void ftk_init_avx512bf16(struct ftk *k);
 void ftk_init_amx_plain(struct ftk *k);
 void ftk_init_amx(struct ftk *k);
