@@ -9,6 +9,7 @@
 #include <immintrin.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define VW       8
 #define MR       6 /* rows of a tile of a product, whose columns are 2 VW */
@@ -167,8 +168,8 @@ static inline V v_load_hm(const uint16_t *p, M m)
 
 	if (n == VW)
 		return v_load_h(p);
-	for (int i = 0; i < n; i++) /* masks begin at the first lane */
-		h[i] = p[i];
+	/* masks begin at the first lane; weights may lie at any address */
+	memcpy(h, p, (size_t)n * sizeof(*h));
 	return v_load_h(h);
 }
 
