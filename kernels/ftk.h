@@ -376,7 +376,8 @@ struct ftk {
 	/*
 	 * A weight lives in memory that the caller carves: weight_bytes() of
 	 * it, at mem (64-byte aligned).  Where the backend can use m->data as
-	 * it is, it borrows it, and it must stay.
+	 * it is, it borrows it, and it must stay.  With m->data NULL the
+	 * handle has no contents and serves queries for scratch memory.
 	 */
 	size_t (*weight_bytes)(const struct ftk *k, const struct ftk_matrix *m);
 	struct ftk_weight *(*weight_make)(struct ftk *k, void *mem,

@@ -212,12 +212,14 @@ struct ftk_weight *ftk_weight_make(struct ftk *k, void *mem,
 	} else if (plain(k, m)) {
 		w->data = next;
 		next += cpu_pad(m->n * m->k * k->real_size);
-		cpu_for(k, convert_rows, &c, m->n, cpu_step(m->k));
+		if (m->data)
+			cpu_for(k, convert_rows, &c, m->n, cpu_step(m->k));
 	}
 	if (packed(k, m)) {
 		w->panels = (uint16_t *)(void *)next;
 		w->steps = round_up(m->k, PANEL) / 2;
-		pack(k, w, m->type, m->data);
+		if (m->data)
+			pack(k, w, m->type, m->data);
 	}
 	return w;
 }

@@ -8,19 +8,6 @@
 #include "libcommon/base/mem.h"
 #include "libcommon/nn/model_priv.h"
 
-struct carve {
-	char *base; /* NULL: count only */
-	size_t n;
-};
-
-static void *take(struct carve *c, size_t count, size_t size)
-{
-	void *p = c->base ? c->base + c->n : NULL;
-
-	c->n += (count * size + 63) / 64 * 64;
-	return p;
-}
-
 enum { CHUNK_BYTES = 32 << 20, CHUNK_MIN = 64 };
 
 /* Rows of logits at a time: such that they stay a small part of memory. */
@@ -38,164 +25,264 @@ static size_t max2(size_t a, size_t b)
 	return a > b ? a : b;
 }
 
-/* The most scratch that any op of a pass asks for.  What a query looks at is
-   whether an output is wanted, never where: some says it is. */
-static size_t scratch(const struct ft_model *m, const struct ft_reserve *r)
+static size_t min2(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+struct need {
+	struct ftk *k;
+	const struct ft_reserve *r;
+	size_t n;
+};
+
+/* What a query looks at is whether an output is wanted, never where. */
+static char some;
+
+static void matmul_needs(struct need *a, const struct ftk_weight *w,
+			 const struct ftk_matrix *mat, size_t rows, int real)
+{
+	struct ftk *k = a->k;
+
+	a->n = max2(a->n,
+		    k->matmul_ws(k, &(struct ftk_matmul){
+					    .w = w, .m = rows, .real = real}));
+	if (!a->r->save)
+		return;
+	a->n = max2(a->n, k->matmul_dx_ws(
+				  k, &(struct ftk_matmul_dx){
+					     .w = w, .m = rows, .real = real}));
+	a->n = max2(a->n,
+		    k->matmul_dw_ws(k, &(struct ftk_matmul_dw){.dw = &some,
+							       .dbias = &some,
+							       .m = rows,
+							       .n = mat->n,
+							       .k = mat->k,
+							       .real = real}));
+}
+
+/* Before the weights are read a handle without contents answers.  -1: there is
+   no memory even for its outline. */
+static int slot_needs(struct ft_model *m, struct need *a, enum ft_slot s)
+{
+	struct ftk_matrix mat, first = {0};
+	size_t layers = s < FT_FIRST_LAYER_SLOT ? 1 : m->cfg.layers;
+	size_t rows = s == FT_HEAD ? chunk_rows(m, a->r->n) : a->r->t;
+
+	for (size_t l = 0; l < layers; l++) {
+		struct ftk_weight *w = ft_weight_at(m, s, l)->w;
+		void *mem = NULL;
+
+		mat = ft_model_matrix(m, s, l);
+		if (l && mat.type == first.type)
+			continue;
+		first = mat;
+		mat.data = NULL;
+		if (!w) {
+			mem = a->k->alloc(a->k, a->k->weight_bytes(a->k, &mat));
+			if (!mem)
+				return -1;
+			w = a->k->weight_make(a->k, mem, &mat);
+		}
+		matmul_needs(a, w, &mat, rows, s == FT_HEAD);
+		if (mem)
+			a->k->free(a->k, mem);
+	}
+	return 0;
+}
+
+static void lora_needs(struct ft_model *m, struct need *a, enum ft_slot s)
+{
+	struct ftk *k = a->k;
+	struct ftk_lora f = {.m = a->r->t, .r = a->r->r, .drop.p = 0.5f};
+	struct ftk_lora_backward b = {
+		.dx = &some, .m = a->r->t, .r = a->r->r, .drop.p = 0.5f};
+
+	ft_config_shape(&m->cfg, s, &f.n, &f.k);
+	b.n = f.n;
+	b.k = f.k;
+	a->n = max2(a->n, k->lora_ws(k, &f));
+	if (a->r->save)
+		a->n = max2(a->n, k->lora_backward_ws(k, &b));
+}
+
+/* The most scratch that any op of a pass asks k for. */
+static size_t scratch(struct ft_model *m, struct ftk *k,
+		      const struct ft_reserve *r)
 {
 	const struct ft_config *c = &m->cfg;
-	struct ftk *k = m->k;
-	size_t need = 0, n, in, rows;
-	void *some = &need;
+	struct need a = {.k = k, .r = r};
+	size_t n, in;
 
 	for (int s = 0; s < FT_NSLOT; s++) {
 		ft_config_shape(c, (enum ft_slot)s, &n, &in);
 		if (!in || s == FT_EMBED)
 			continue;
-		rows = s == FT_HEAD ? chunk_rows(m, r->n) : r->t;
-		struct ftk_weight *w = ft_weight_at(m, (enum ft_slot)s, 0)->w;
-		int real = s == FT_HEAD;
-
-		need = max2(need, k->matmul_ws(k, &(struct ftk_matmul){
-							  .w = w,
-							  .m = rows,
-							  .real = real}));
-		if (r->save) {
-			need = max2(need,
-				    k->matmul_dx_ws(k, &(struct ftk_matmul_dx){
-							       .w = w,
-							       .m = rows,
-							       .real = real}));
-			need = max2(need,
-				    k->matmul_dw_ws(k, &(struct ftk_matmul_dw){
-							       .dw = some,
-							       .dbias = some,
-							       .m = rows,
-							       .n = n,
-							       .k = in,
-							       .real = real}));
-		}
-		if (!r->r || !ft_slot_is_linear((enum ft_slot)s))
-			continue;
-		need = max2(need,
-			    k->lora_ws(k, &(struct ftk_lora){.m = rows,
-							     .n = n,
-							     .k = in,
-							     .r = r->r,
-							     .drop.p = 0.5f}));
-		need = max2(need,
-			    k->lora_backward_ws(k, &(struct ftk_lora_backward){
-							   .dx = some,
-							   .m = rows,
-							   .n = n,
-							   .k = in,
-							   .r = r->r,
-							   .drop.p = 0.5f}));
+		if (slot_needs(m, &a, (enum ft_slot)s) < 0)
+			return SIZE_MAX;
+		if (r->r && ft_slot_is_linear((enum ft_slot)s))
+			lora_needs(m, &a, (enum ft_slot)s);
 	}
-	need = max2(need, k->attn_ws(k, &(struct ftk_attn){.lse = some,
-							   .nseg = r->nseg,
-							   .tq = r->t,
-							   .hq = c->heads,
-							   .hkv = c->kv_heads,
-							   .d = c->head_dim}));
-	need = max2(need, k->attn_backward_ws(k, &(struct ftk_attn_backward){
-							 .nseg = r->nseg,
-							 .tq = r->t,
-							 .hq = c->heads,
-							 .hkv = c->kv_heads,
-							 .d = c->head_dim}));
-	need = max2(need, k->norm_backward_ws(k, &(struct ftk_norm_backward){
-							 .dw = some,
-							 .db = some,
-							 .t = r->t,
-							 .c = c->hidden}));
-	return need;
+	n = k->attn_ws(k, &(struct ftk_attn){.lse = &some,
+					     .nseg = r->nseg,
+					     .tq = r->t,
+					     .hq = c->heads,
+					     .hkv = c->kv_heads,
+					     .d = c->head_dim});
+	a.n = max2(a.n, n);
+	if (!r->save)
+		return a.n;
+	n = k->attn_backward_ws(k,
+				&(struct ftk_attn_backward){.nseg = r->nseg,
+							    .tq = r->t,
+							    .hq = c->heads,
+							    .hkv = c->kv_heads,
+							    .d = c->head_dim});
+	a.n = max2(a.n, n);
+	n = k->norm_backward_ws(k, &(struct ftk_norm_backward){.dw = &some,
+							       .db = &some,
+							       .t = r->t,
+							       .c = c->hidden});
+	return max2(a.n, n);
 }
 
+/* --- what there is --- */
+
+/* All that a layer has of its own; what norms and the gate make is from's
+   where that is given. */
 static void carve_layer(const struct ft_model *m, const struct ft_reserve *r,
-			struct carve *a, struct ft_layer_acts *l)
+			struct ft_carve *a, const struct ft_layer_acts *from,
+			struct ft_layer_acts *l)
 {
 	const struct ft_config *c = &m->cfg;
 	size_t as = m->k->act_size, rs = m->k->real_size, t = r->t;
 	size_t q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
 
-	l->xa = take(a, t * c->hidden, as);
-	l->xm = r->save ? take(a, t * c->hidden, as) : l->xa;
-	l->stat1 = take(a, t * 2, rs);
-	l->stat2 = take(a, t * 2, rs);
-	l->n1 = take(a, t * c->hidden, as);
-	l->n2 = r->save ? take(a, t * c->hidden, as) : l->n1;
-	l->q = take(a, t * q, as);
-	l->k = take(a, t * kv, as);
-	l->v = take(a, t * kv, as);
-	l->o = take(a, t * q, as);
-	l->lse = r->save ? take(a, t * c->heads, rs) : NULL;
-	l->gate = take(a, t * c->inter, as);
-	l->up = take(a, t * c->inter, as);
-	l->h = r->save ? take(a, t * c->inter, as) : l->gate;
+	l->xa = ft_take(a, t * c->hidden, as);
+	l->xm = r->save ? ft_take(a, t * c->hidden, as) : l->xa;
+	l->stat1 = ft_take(a, t * 2, rs);
+	l->stat2 = ft_take(a, t * 2, rs);
+	l->n1 = from ? from->n1 : ft_take(a, t * c->hidden, as);
+	if (from)
+		l->n2 = from->n2;
+	else
+		l->n2 = r->save ? ft_take(a, t * c->hidden, as) : l->n1;
+	l->q = ft_take(a, t * q, as);
+	l->k = ft_take(a, t * kv, as);
+	l->v = ft_take(a, t * kv, as);
+	l->o = ft_take(a, t * q, as);
+	l->lse = r->save ? ft_take(a, t * c->heads, rs) : NULL;
+	l->gate = ft_take(a, t * c->inter, as);
+	l->up = ft_take(a, t * c->inter, as);
+	if (from)
+		l->h = from->h;
+	else
+		l->h = r->save ? ft_take(a, t * c->inter, as) : l->gate;
 	for (int s = FT_FIRST_LAYER_SLOT; s < FT_NSLOT; s++) {
 		if (r->r && ft_slot_is_linear((enum ft_slot)s))
-			l->u[s] = take(a, t * r->r, as);
+			l->u[s] = ft_take(a, t * r->r, as);
 	}
 }
 
+static void carve_layers(struct ft_model *m, const struct ft_reserve *r,
+			 struct ft_carve *a)
+{
+	size_t last = m->cfg.layers - 1;
+	const struct ft_layer_acts *lends = &m->act[last];
+
+	carve_layer(m, r, a, NULL, &m->act[last]);
+	for (size_t l = 0; l < last; l++) {
+		struct ft_layer_acts *to = &m->act[l];
+
+		if (r->save && l >= r->heavy) {
+			carve_layer(m, r, a, l < r->light ? lends : NULL, to);
+			continue;
+		}
+		*to = *lends;
+		if (r->save)
+			to->xa = ft_take(a, r->t * m->cfg.hidden,
+					 m->k->act_size);
+	}
+}
+
+static void carve_head(struct ft_model *m, const struct ft_reserve *r,
+		       struct ft_carve *a)
+{
+	const struct ft_config *c = &m->cfg;
+	size_t as = m->k->act_size, rs = m->k->real_size;
+
+	m->chunk = chunk_rows(m, r->n);
+	m->src = ft_take(a, m->chunk, sizeof(int32_t));
+	m->target = ft_take(a, m->chunk, sizeof(int32_t));
+	m->hrow = ft_take(a, m->chunk * c->hidden, as);
+	m->dhrow = ft_take(a, m->chunk * c->hidden, as);
+	m->logits = ft_take(a, m->chunk * c->vocab, rs);
+	m->coef = ft_take(a, m->chunk, rs);
+	m->logp = ft_take(a, m->chunk, rs);
+	m->lse = ft_take(a, m->chunk, rs);
+	m->entropy = ft_take(a, m->chunk, rs);
+	m->hit = ft_take(a, m->chunk, 1);
+	if (r->slopes && !m->full)
+		m->slope = ft_take(a, r->n * c->hidden, as);
+}
+
 static void carve_backward(struct ft_model *m, const struct ft_reserve *r,
-			   struct carve *a)
+			   struct ft_carve *a)
 {
 	const struct ft_config *c = &m->cfg;
 	size_t as = m->k->act_size, t = r->t;
 	size_t q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
 
-	m->dx = take(a, t * c->hidden, as);
-	m->dn = take(a, t * c->hidden, as);
-	m->dq = take(a, t * q, as);
-	m->dk = take(a, t * kv, as);
-	m->dv = take(a, t * kv, as);
-	m->dao = take(a, t * q, as);
-	m->dh = take(a, t * c->inter, as);
+	m->dx = ft_take(a, t * c->hidden, as);
+	m->dn = ft_take(a, t * c->hidden, as);
+	m->dq = ft_take(a, t * q, as);
+	m->dk = ft_take(a, t * kv, as);
+	m->dv = ft_take(a, t * kv, as);
+	m->dao = ft_take(a, t * q, as);
+	m->dh = ft_take(a, t * c->inter, as);
 }
 
-static void carve(struct ft_model *m, const struct ft_reserve *r,
-		  struct carve *a)
+static void carve(struct ft_model *m, struct ftk *k, const struct ft_reserve *r,
+		  struct ft_carve *a)
 {
 	const struct ft_config *c = &m->cfg;
 	size_t as = m->k->act_size, rs = m->k->real_size, t = r->t;
 
-	for (size_t l = 0; l < c->layers; l++) {
-		if (l && !r->save)
-			m->act[l] = m->act[0];
-		else
-			carve_layer(m, r, a, &m->act[l]);
-	}
-	m->x_final = r->save ? take(a, t * c->hidden, as) : m->act[0].xa;
-	m->n_final = take(a, t * c->hidden, as);
-	m->stat_final = take(a, t * 2, rs);
-	m->tmp = take(a, t * c->hidden, as);
-	m->table = take(a, r->positions * c->head_dim, rs);
-	m->ids = take(a, t, sizeof(int32_t));
-	m->pos = take(a, t, sizeof(int32_t));
-	m->place = take(a, t, sizeof(int32_t));
-	m->key = take(a, t, sizeof(uint64_t));
-	m->seg = take(a, r->nseg, sizeof(struct ftk_segment));
-	m->chunk = chunk_rows(m, r->n);
-	m->src = take(a, m->chunk, sizeof(int32_t));
-	m->target = take(a, m->chunk, sizeof(int32_t));
-	m->hrow = take(a, m->chunk * c->hidden, as);
-	m->dhrow = take(a, m->chunk * c->hidden, as);
-	m->logits = take(a, m->chunk * c->vocab, rs);
-	m->coef = take(a, m->chunk, rs);
-	m->logp = take(a, m->chunk, rs);
-	m->lse = take(a, m->chunk, rs);
-	m->entropy = take(a, m->chunk, rs);
-	m->hit = take(a, m->chunk, 1);
-	if (r->slopes && !m->full)
-		m->slope = take(a, r->n * c->hidden, as);
+	a->part = r->save ? FT_PLAN_KEPT : FT_PLAN_WORK;
+	carve_layers(m, r, a);
+	m->x_final = r->save ? ft_take(a, t * c->hidden, as) : m->act[0].xa;
+	m->n_final = ft_take(a, t * c->hidden, as);
+	m->stat_final = ft_take(a, t * 2, rs);
+	a->part = FT_PLAN_LOGITS;
+	carve_head(m, r, a);
+	a->part = FT_PLAN_WORK;
+	m->tmp = ft_take(a, t * c->hidden, as);
+	m->table = ft_take(a, r->positions * c->head_dim, rs);
+	m->ids = ft_take(a, t, sizeof(int32_t));
+	m->pos = ft_take(a, t, sizeof(int32_t));
+	m->place = ft_take(a, t, sizeof(int32_t));
+	m->key = ft_take(a, t, sizeof(uint64_t));
+	m->seg = ft_take(a, r->nseg, sizeof(struct ftk_segment));
 	if (r->save)
 		carve_backward(m, r, a);
-	m->ws = take(a, scratch(m, r), 1);
+	m->ws = ft_take(a, scratch(m, k, r), 1);
+}
+
+void ft_model_plan_acts(struct ft_model *m, struct ftk *k,
+			const struct ft_reserve *r, struct ft_plan *p)
+{
+	struct ft_carve a = {.plan = p};
+	struct ft_model count = *m;
+
+	count.act = ft_xcalloc(m->cfg.layers, sizeof(*count.act));
+	carve(&count, k, r, &a);
+	free(count.act);
 }
 
 static bool fits(const struct ft_reserve *have, const struct ft_reserve *r)
 {
+	if (r->save && (have->light > r->light || have->heavy > r->heavy))
+		return false;
 	return have->t >= r->t && have->nseg >= r->nseg && have->n >= r->n &&
 	       have->positions >= r->positions && have->r >= r->r &&
 	       have->save >= r->save && have->slopes >= r->slopes;
@@ -210,11 +297,15 @@ int ft_model_reserve(struct ft_model *m, const struct ft_reserve *want,
 		     struct ft_err *err)
 {
 	struct ft_reserve r = *want;
-	struct carve a = {0};
+	struct ft_carve a = {0};
 	float *table;
 
 	if (m->mem && fits(&m->cap, &r))
 		return 0;
+	if (m->cap.save) {
+		r.light = r.save ? min2(r.light, m->cap.light) : m->cap.light;
+		r.heavy = r.save ? min2(r.heavy, m->cap.heavy) : m->cap.heavy;
+	}
 	r.t = max2(r.t, m->cap.t);
 	r.nseg = max2(r.nseg, m->cap.nseg);
 	r.n = max2(r.n, m->cap.n);
@@ -222,9 +313,12 @@ int ft_model_reserve(struct ft_model *m, const struct ft_reserve *want,
 	r.r = max2(r.r, m->cap.r);
 	r.save = r.save || m->cap.save;
 	r.slopes = r.slopes || m->cap.slopes;
+	r.heavy = min2(r.heavy, m->cfg.layers - 1);
+	r.light = max2(min2(r.light, m->cfg.layers - 1), r.heavy);
 	if (m->mem)
 		m->k->free(m->k, m->mem);
-	carve(m, &r, &a);
+	m->mem = NULL;
+	carve(m, m->k, &r, &a);
 	m->mem = m->k->alloc(m->k, a.n);
 	if (!m->mem)
 		return ft_err_set(
@@ -232,8 +326,8 @@ int ft_model_reserve(struct ft_model *m, const struct ft_reserve *want,
 			"no memory for activations of %zu tokens (%zu MB)", r.t,
 			a.n >> 20);
 	m->mem_bytes = a.n;
-	a = (struct carve){.base = m->mem};
-	carve(m, &r, &a);
+	a = (struct ft_carve){.base = m->mem};
+	carve(m, m->k, &r, &a);
 	m->cap = r;
 	m->ones = ft_xrealloc(m->ones, m->chunk, sizeof(*m->ones));
 	for (size_t i = 0; i < m->chunk; i++)

@@ -140,6 +140,7 @@ void ft_model_backward(struct ft_model *m, const struct ft_run *run,
 	k->zero(k, m->dx, p->t * m->cfg.hidden * k->act_size);
 	norm_backward(m, FT_NORM, 0, m->x_final, m->stat_final, m->dn);
 	for (size_t i = m->cfg.layers; i-- > 0;) {
+		ft_model_again(m, run, i, p->nseg);
 		mlp_backward(m, run, i);
 		attn_backward(m, run, i, p->nseg);
 	}

@@ -2,13 +2,34 @@
 /* The forward of every family: it reads the config's row, layer by layer. */
 #include "libcommon/nn/model_priv.h"
 
+/* y += LoRA's part. */
+static void lora(struct ft_model *m, const struct ft_run *run, enum ft_slot s,
+		 size_t layer, const void *x, void *y)
+{
+	const struct ft_lora_mod *l = ft_lora_at(run->adapter, s, layer);
+	const struct ft_block *b = l ? &run->adapter->b : NULL;
+
+	if (!l)
+		return;
+	m->k->lora(m->k, &(struct ftk_lora){.y = y,
+					    .u = m->act[layer].u[s],
+					    .x = x,
+					    .a = ft_block_at(b, b->p, l->off_a),
+					    .b = ft_block_at(b, b->p, l->off_b),
+					    .m = m->t,
+					    .n = l->n,
+					    .k = l->k,
+					    .r = l->r,
+					    .scale = l->scale,
+					    .drop = ft_drop(m, run, s, layer),
+					    .ws = m->ws});
+}
+
 /* y = x W' + bias + LoRA's part. */
 static void linear(struct ft_model *m, const struct ft_run *run, enum ft_slot s,
 		   size_t layer, const void *x, void *y)
 {
 	const struct ft_weight *w = ft_weight_at(m, s, layer);
-	const struct ft_lora_mod *l = ft_lora_at(run->adapter, s, layer);
-	const struct ft_block *b = l ? &run->adapter->b : NULL;
 	struct ftk *k = m->k;
 
 	k->matmul(k, &(struct ftk_matmul){.y = y,
@@ -17,20 +38,7 @@ static void linear(struct ft_model *m, const struct ft_run *run, enum ft_slot s,
 					  .bias = w->vec,
 					  .m = m->t,
 					  .ws = m->ws});
-	if (!l)
-		return;
-	k->lora(k, &(struct ftk_lora){.y = y,
-				      .u = m->act[layer].u[s],
-				      .x = x,
-				      .a = ft_block_at(b, b->p, l->off_a),
-				      .b = ft_block_at(b, b->p, l->off_b),
-				      .m = m->t,
-				      .n = l->n,
-				      .k = l->k,
-				      .r = l->r,
-				      .scale = l->scale,
-				      .drop = ft_drop(m, run, s, layer),
-				      .ws = m->ws});
+	lora(m, run, s, layer, x, y);
 }
 
 static void norm(struct ft_model *m, enum ft_slot s, size_t layer, void *x,
@@ -104,6 +112,16 @@ static void attention(struct ft_model *m, const struct ft_run *run,
 	k->attn(k, &a);
 }
 
+static void gated(struct ft_model *m, const struct ft_layer_acts *l)
+{
+	m->k->glu(m->k, &(struct ftk_glu){.h = l->h,
+					  .gate = l->gate,
+					  .up = l->up,
+					  .act = m->cfg.act,
+					  .n = m->t * m->cfg.inter});
+}
+
+/* From the first norm's output to the gate's. */
 static void layer_forward(struct ft_model *m, const struct ft_run *run,
 			  size_t layer, size_t nseg)
 {
@@ -120,12 +138,27 @@ static void layer_forward(struct ft_model *m, const struct ft_run *run,
 	norm(m, FT_MLP_NORM, layer, l->xa, m->tmp, l->xm, l->n2, l->stat2);
 	linear(m, run, FT_GATE, layer, l->n2, l->gate);
 	linear(m, run, FT_UP, layer, l->n2, l->up);
-	m->k->glu(m->k, &(struct ftk_glu){.h = l->h,
-					  .gate = l->gate,
-					  .up = l->up,
-					  .act = c->act,
-					  .n = m->t * c->inter});
-	linear(m, run, FT_DOWN, layer, l->h, m->tmp);
+	gated(m, l);
+}
+
+/* Norms read what was stored, so what they make again is the same; and the
+   rest is the same calls on the same values. */
+void ft_model_again(struct ft_model *m, const struct ft_run *run, size_t layer,
+		    size_t nseg)
+{
+	struct ft_layer_acts *l = &m->act[layer];
+
+	if (layer >= m->cap.light)
+		return;
+	norm(m, FT_ATTN_NORM, layer, l->xa, NULL, NULL, l->n1, l->stat1);
+	if (layer < m->cap.heavy) {
+		layer_forward(m, run, layer, nseg);
+		/* for its u alone */
+		lora(m, run, FT_DOWN, layer, l->h, m->tmp);
+		return;
+	}
+	norm(m, FT_MLP_NORM, layer, l->xm, NULL, NULL, l->n2, l->stat2);
+	gated(m, l);
 }
 
 static void upload(struct ft_model *m, const struct ft_run *run,
@@ -159,6 +192,7 @@ void ft_model_forward(struct ft_model *m, const struct ft_run *run,
 		struct ft_layer_acts *next = &m->act[i + 1];
 
 		layer_forward(m, run, i, p->nseg);
+		linear(m, run, FT_DOWN, i, m->act[i].h, m->tmp);
 		if (i + 1 < m->cfg.layers)
 			norm(m, FT_ATTN_NORM, i + 1, m->act[i].xm, m->tmp,
 			     next->xa, next->n1, next->stat1);

@@ -76,20 +76,6 @@ static const struct ft_tensor *want(struct ft_model *m, const struct walk *w,
 	return t;
 }
 
-static void *own(struct ft_model *m, size_t nbytes, struct ft_err *err)
-{
-	void *p = m->k->alloc(m->k, nbytes ? nbytes : 1);
-
-	if (!p) {
-		ft_err_set(err, FT_EXIT_SYS, "no memory for weights");
-		return NULL;
-	}
-	FT_GROW(m->owned, m->nowned, m->capowned, 1);
-	m->owned[m->nowned++] = p;
-	m->weight_bytes += nbytes;
-	return p;
-}
-
 /* A vector as REAL: a norm's weight or a bias. */
 static int load_vec(struct ft_model *m, const struct ft_tensor *t, void *dst,
 		    struct ft_err *err)
@@ -115,8 +101,10 @@ static unsigned use_of(const struct ft_model *m, enum ft_slot s)
 	return FTK_W_FORWARD | FTK_W_BACKWARD;
 }
 
-static int make_handle(struct ft_model *m, struct ft_weight *w,
-		       const struct ftk_matrix *mat, struct ft_err *err)
+/* Counting, there is no memory and no handle. */
+static int make_handle(struct ft_model *m, struct ft_carve *c,
+		       struct ft_weight *w, const struct ftk_matrix *mat,
+		       struct ft_err *err)
 {
 	size_t nbytes = m->k->weight_bytes(m->k, mat);
 	void *mem;
@@ -126,27 +114,37 @@ static int make_handle(struct ft_model *m, struct ft_weight *w,
 			err, FT_EXIT_DATA,
 			"weights of this type are not supported by backend %s",
 			m->k->name);
-	mem = own(m, nbytes, err);
-	if (!mem)
-		return -1;
-	w->w = m->k->weight_make(m->k, mem, mat);
+	mem = ft_take(c, nbytes, 1);
+	if (mem)
+		w->w = m->k->weight_make(m->k, mem, mat);
 	return 0;
 }
 
-static int load_frozen(struct ft_model *m, const struct walk *k,
-		       struct ft_weight *w, struct ft_err *err)
+static struct ftk_matrix frozen_matrix(const struct ft_model *m,
+				       const struct walk *k,
+				       const struct ft_tensor *t)
+{
+	return (struct ftk_matrix){.type = t->dtype == FT_F32    ? FTK_F32
+					   : t->dtype == FT_BF16 ? FTK_BF16
+								 : FTK_F16,
+				   .data = t->data,
+				   .n = k->n,
+				   .k = k->k,
+				   .use = use_of(m, k->s)};
+}
+
+static int load_frozen(struct ft_model *m, struct ft_carve *c,
+		       const struct walk *k, struct ft_weight *w,
+		       struct ft_err *err)
 {
 	const struct ft_tensor *t = want(m, k, "weight", err);
-	struct ftk_matrix mat = {.n = k->n, .k = k->k, .use = use_of(m, k->s)};
 
 	if (!t)
 		return -1;
 	if (k->k) {
-		mat.data = t->data;
-		mat.type = t->dtype == FT_F32    ? FTK_F32
-			   : t->dtype == FT_BF16 ? FTK_BF16
-						 : FTK_F16;
-		if (make_handle(m, w, &mat, err) < 0)
+		struct ftk_matrix mat = frozen_matrix(m, k, t);
+
+		if (make_handle(m, c, w, &mat, err) < 0)
 			return -1;
 		if (!k->bias)
 			return 0;
@@ -154,24 +152,32 @@ static int load_frozen(struct ft_model *m, const struct walk *k,
 		if (!t)
 			return -1;
 	}
-	w->vec = own(m, k->n * m->k->real_size, err);
-	return w->vec ? load_vec(m, t, w->vec, err) : -1;
+	w->vec = ft_take(c, k->n, m->k->real_size);
+	return w->vec ? load_vec(m, t, w->vec, err) : 0;
+}
+
+static struct ftk_matrix trained_matrix(const struct ft_model *m,
+					const struct walk *k, const void *data)
+{
+	return (struct ftk_matrix){.type = m->k->real,
+				   .data = data,
+				   .n = k->n,
+				   .k = k->k,
+				   .use = use_of(m, k->s) | FTK_W_TRAINED};
 }
 
 /* Trained weights live in the block; handles borrow its memory. */
-static int load_trained(struct ft_model *m, const struct walk *k,
-			struct ft_weight *w, struct ft_err *err)
+static int load_trained(struct ft_model *m, struct ft_carve *c,
+			const struct walk *k, struct ft_weight *w,
+			struct ft_err *err)
 {
-	void *p = ft_block_at(&m->block, m->block.p, w->off_w);
-	struct ftk_matrix mat = {.type = m->k->real,
-				 .data = p,
-				 .n = k->n,
-				 .k = k->k,
-				 .use = use_of(m, k->s) | FTK_W_TRAINED};
+	void *p = m->block.p ? ft_block_at(&m->block, m->block.p, w->off_w)
+			     : NULL;
+	struct ftk_matrix mat = trained_matrix(m, k, p);
 
-	if (k->k && make_handle(m, w, &mat, err) < 0)
+	if (k->k && make_handle(m, c, w, &mat, err) < 0)
 		return -1;
-	if (!k->k || k->bias)
+	if (m->block.p && (!k->k || k->bias))
 		w->vec = ft_block_at(&m->block, m->block.p, w->off_vec);
 	return 0;
 }
@@ -276,34 +282,15 @@ static void check_tied(struct ft_model *m)
 		m->cfg.tied = false;
 }
 
-static int load_weights(struct ft_model *m, struct ft_err *err)
+/* All weights in the order on disk: counted, or with memory made. */
+static int lay_weights(struct ft_model *m, struct ft_carve *c,
+		       struct ft_err *err)
 {
 	struct walk k;
 
-	if (m->full) {
-		add_params(m);
-		if (ft_block_alloc(&m->block, m->k, err) < 0)
-			return -1;
-		for (size_t i = 0; i < slots(&m->cfg); i++) {
-			if (!walk_at(&k, &m->cfg, i))
-				continue;
-			if (!want(m, &k, "weight", err) ||
-			    (k.bias && !want(m, &k, "bias", err)))
-				return -1;
-		}
-		for (size_t i = 0; i < m->block.nt; i++) {
-			const struct ft_param *p = &m->block.t[i];
-			const struct ft_tensor *t = ft_st_find(&m->st, p->name);
-
-			if (load_vec(m, t,
-				     ft_block_at(&m->block, m->block.p, p->off),
-				     err) < 0)
-				return -1;
-		}
-	}
 	for (size_t i = 0; i < slots(&m->cfg); i++) {
 		if (walk_at(&k, &m->cfg, i) &&
-		    (m->full ? load_trained : load_frozen)(m, &k, &m->w[i],
+		    (m->full ? load_trained : load_frozen)(m, c, &k, &m->w[i],
 							   err) < 0)
 			return -1;
 	}
@@ -312,13 +299,28 @@ static int load_weights(struct ft_model *m, struct ft_err *err)
 	return 0;
 }
 
-int ft_model_open(struct ft_model **out, struct ftk *k, const char *dir,
-		  bool full, struct ft_err *err)
+static int check_tensors(struct ft_model *m, struct ft_err *err)
+{
+	struct walk k;
+
+	for (size_t i = 0; i < slots(&m->cfg); i++) {
+		if (walk_at(&k, &m->cfg, i) &&
+		    (!want(m, &k, "weight", err) ||
+		     (k.bias && !want(m, &k, "bias", err))))
+			return -1;
+	}
+	return 0;
+}
+
+int ft_model_begin(struct ft_model **out, struct ftk *k, const char *dir,
+		   bool full, struct ft_err *err)
 {
 	struct ft_model *m = ft_xcalloc(1, sizeof(*m));
+	struct ft_carve c = {0};
 
 	m->k = k;
 	m->full = full;
+	m->dir = ft_xstrdup(dir);
 	if (ft_config_load(&m->cfg, dir, err) < 0)
 		goto fail;
 	m->w = ft_xcalloc(slots(&m->cfg), sizeof(*m->w));
@@ -327,10 +329,14 @@ int ft_model_open(struct ft_model **out, struct ftk *k, const char *dir,
 		goto fail;
 	if (m->cfg.tied)
 		check_tied(m);
-	if (check_surplus(m, err) < 0 || load_weights(m, err) < 0) {
+	if (full)
+		add_params(m);
+	if (check_surplus(m, err) < 0 || check_tensors(m, err) < 0 ||
+	    lay_weights(m, &c, err) < 0) {
 		ft_err_at(err, dir, 0);
 		goto fail;
 	}
+	m->weight_bytes = c.n;
 	*out = m;
 	return 0;
 fail:
@@ -338,21 +344,87 @@ fail:
 	return -1;
 }
 
+static int load_block(struct ft_model *m, struct ft_err *err)
+{
+	if (ft_block_alloc(&m->block, m->k, err) < 0)
+		return -1;
+	for (size_t i = 0; i < m->block.nt; i++) {
+		const struct ft_param *p = &m->block.t[i];
+		const struct ft_tensor *t = ft_st_find(&m->st, p->name);
+
+		if (load_vec(m, t, ft_block_at(&m->block, m->block.p, p->off),
+			     err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int ft_model_load(struct ft_model *m, struct ft_err *err)
+{
+	struct ft_carve c = {0};
+
+	if (m->full && load_block(m, err) < 0)
+		return ft_err_at(err, m->dir, 0);
+	m->weights = m->k->alloc(m->k, m->weight_bytes);
+	if (!m->weights)
+		return ft_err_set(err, FT_EXIT_SYS,
+				  "no memory for weights (%zu MB)",
+				  m->weight_bytes >> 20);
+	c.base = m->weights;
+	if (lay_weights(m, &c, err) < 0)
+		return ft_err_at(err, m->dir, 0);
+	return 0;
+}
+
+int ft_model_open(struct ft_model **out, struct ftk *k, const char *dir,
+		  bool full, struct ft_err *err)
+{
+	if (ft_model_begin(out, k, dir, full, err) < 0)
+		return -1;
+	if (ft_model_load(*out, err) == 0)
+		return 0;
+	ft_model_close(*out);
+	*out = NULL;
+	return -1;
+}
+
 void ft_model_close(struct ft_model *m)
 {
 	if (!m)
 		return;
-	for (size_t i = 0; i < m->nowned; i++)
-		m->k->free(m->k, m->owned[i]);
+	if (m->weights)
+		m->k->free(m->k, m->weights);
 	if (m->mem)
 		m->k->free(m->k, m->mem);
 	ft_block_release(&m->block);
 	ft_st_release(&m->st);
 	free(m->ones);
-	free(m->owned);
+	free(m->dir);
 	free(m->w);
 	free(m->act);
 	free(m);
+}
+
+void ft_model_plan_weights(const struct ft_model *m, struct ft_plan *p)
+{
+	struct ft_carve c = {.plan = p, .part = FT_PLAN_WEIGHTS};
+
+	ft_take(&c, m->weight_bytes, 1);
+	ft_take(&c, m->block.n, m->k->real_size);
+	p->mapped += m->st.ndata;
+}
+
+struct ftk_matrix ft_model_matrix(struct ft_model *m, enum ft_slot s,
+				  size_t layer)
+{
+	struct ft_err ignored;
+	struct walk k;
+
+	walk_set(&k, &m->cfg, s == FT_HEAD && m->cfg.tied ? FT_EMBED : s,
+		 layer);
+	/* it was there when the model was begun */
+	return m->full ? trained_matrix(m, &k, NULL)
+		       : frozen_matrix(m, &k, want(m, &k, "weight", &ignored));
 }
 
 const struct ft_config *ft_model_config(const struct ft_model *m)

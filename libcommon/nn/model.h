@@ -13,6 +13,7 @@
 #include "libcommon/nn/adapter.h"
 #include "libcommon/nn/block.h"
 #include "libcommon/nn/config.h"
+#include "libcommon/nn/plan.h"
 
 struct ft_model;
 
@@ -58,9 +59,15 @@ struct ft_run {
 	const int32_t *place;   /* [t] where each token's key goes */
 };
 
-/* Room for passes of at most so much; grows what there is. */
+/*
+ * Room for passes of at most so much; grows what there is.  Of the layers
+ * before the last the first heavy ones keep their input alone and are computed
+ * again in the backward; further ones below light keep all but what norms and
+ * the gate make.  No number depends on it.
+ */
 struct ft_reserve {
 	size_t t, nseg, n, positions, r;
+	size_t light, heavy;
 	bool save;
 	bool slopes; /* for ft_model_slopes */
 };
@@ -69,6 +76,16 @@ struct ft_reserve {
 /* full: its weights are to be trained (a block of float32 masters). */
 int ft_model_open(struct ft_model **m, struct ftk *k, const char *dir,
 		  bool full, struct ft_err *err);
+/* The same in two: files are opened and checked, and memory is counted; then
+   it is taken and the weights are read. */
+int ft_model_begin(struct ft_model **m, struct ftk *k, const char *dir,
+		   bool full, struct ft_err *err);
+int ft_model_load(struct ft_model *m, struct ft_err *err);
+/* Count, from ft_model_begin on, into p: the weights; what ft_model_reserve
+   takes.  k: the model's backend, or one that stands for it. */
+void ft_model_plan_weights(const struct ft_model *m, struct ft_plan *p);
+void ft_model_plan_acts(struct ft_model *m, struct ftk *k,
+			const struct ft_reserve *r, struct ft_plan *p);
 void ft_model_close(struct ft_model *m);
 const struct ft_config *ft_model_config(const struct ft_model *m);
 struct ftk *ft_model_backend(const struct ft_model *m);

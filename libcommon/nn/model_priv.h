@@ -14,8 +14,12 @@ struct ft_weight {
 	size_t off_w, off_vec; /* in the block, when trained */
 };
 
-/* What one layer leaves behind for the backward; without save all layers
-   share one. */
+/*
+ * What one layer leaves behind for the backward; without save all layers share
+ * one.  A layer that is computed again owns its input alone and lends the rest
+ * from the last layer, which comes after it in the forward and before it in
+ * the backward; one kept in part lends what norms and the gate make.
+ */
 struct ft_layer_acts {
 	void *xa, *xm;       /* ACT [t, c]: its input, and after attention */
 	void *stat1, *stat2; /* REAL [t, 2] */
@@ -33,8 +37,8 @@ struct ft_model {
 	bool full;
 	struct ft_block block;
 	struct ft_weight *w; /* [FT_FIRST_LAYER_SLOT + layers * FT_NSLOT] */
-	void **owned;        /* backend allocations of weights */
-	size_t nowned, capowned;
+	char *dir;
+	void *weights; /* frozen ones and handles, one allocation; or NULL */
 	size_t weight_bytes;
 
 	size_t t;              /* tokens of the pass under way */
@@ -98,6 +102,14 @@ static inline struct ftk_dropout ft_drop(const struct ft_model *m,
 		.token = m->key,
 		.salt = (uint32_t)(layer * FT_NSLOT + (size_t)s)};
 }
+
+/* As the backend is told of it, but its data is NULL where it is trained. */
+struct ftk_matrix ft_model_matrix(struct ft_model *m, enum ft_slot s,
+				  size_t layer);
+
+/* Compute again what layer lends, from what it owns: forward.c. */
+void ft_model_again(struct ft_model *m, const struct ft_run *run, size_t layer,
+		    size_t nseg);
 
 /* Turn x ACT [t, heads, head_dim] by each token's position, or back. */
 void ft_model_rope(struct ft_model *m, void *x, size_t heads, int inverse);
