@@ -616,6 +616,9 @@ int ft_st_header(struct ft_tensor *t, size_t n, const struct ft_meta *meta,
 	return 0;
 }
 
+/* Bytes made at a time: a multiple of every element's size. */
+enum { PIECE = 1 << 20 };
+
 static int by_width(const void *va, const void *vb)
 {
 	const struct ft_tensor *a = va, *b = vb;
@@ -625,11 +628,36 @@ static int by_width(const void *va, const void *vb)
 	return strcmp(a->name, b->name);
 }
 
+static int write_data(struct ft_output *out, const struct ft_tensor *t,
+		      ft_st_fill *fill, void *self, void *buf,
+		      struct ft_err *err)
+{
+	size_t n = t->nbytes;
+
+	if (!fill)
+		return n ? ft_output_write(out, t->data, n, err) : 0;
+	for (size_t at = 0; at < t->nbytes; at += n) {
+		n = t->nbytes - at < PIECE ? t->nbytes - at : PIECE;
+		fill(self, t, at, n, buf);
+		if (ft_output_write(out, buf, n, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 int ft_st_write(const char *path, struct ft_tensor *t, size_t n,
 		const struct ft_meta *meta, size_t nmeta, struct ft_err *err)
 {
+	return ft_st_write_from(path, t, n, meta, nmeta, NULL, NULL, err);
+}
+
+int ft_st_write_from(const char *path, struct ft_tensor *t, size_t n,
+		     const struct ft_meta *meta, size_t nmeta, ft_st_fill *fill,
+		     void *self, struct ft_err *err)
+{
 	struct ft_output *out = NULL;
 	struct ft_str hdr = {0};
+	void *buf = fill ? ft_xmalloc(PIECE) : NULL;
 	int rc = -1;
 
 	if (n)
@@ -641,16 +669,17 @@ int ft_st_write(const char *path, struct ft_tensor *t, size_t n,
 	if (ft_output_open(&out, path, false, err) < 0 ||
 	    ft_output_write(out, hdr.s, hdr.n, err) < 0)
 		goto out;
-	for (size_t i = 0; i < n; i++)
-		if (t[i].nbytes &&
-		    ft_output_write(out, t[i].data, t[i].nbytes, err) < 0)
+	for (size_t i = 0; i < n; i++) {
+		if (write_data(out, &t[i], fill, self, buf, err) < 0)
 			goto out;
+	}
 	rc = ft_output_commit(out, err);
 	out = NULL;
 out:
 	if (out)
 		ft_output_abort(out);
 	ft_str_release(&hdr);
+	free(buf);
 	return rc;
 }
 

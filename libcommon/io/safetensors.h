@@ -113,6 +113,13 @@ int ft_st_header(struct ft_tensor *t, size_t n, const struct ft_meta *meta,
    wider dtypes first, then by name; metadata stays as given. */
 int ft_st_write(const char *path, struct ft_tensor *t, size_t n,
 		const struct ft_meta *meta, size_t nmeta, struct ft_err *err);
+/* The same, the bytes made as they are written: fill gives n of them, of t's
+   from at on, both whole elements.  t[i].data is its own. */
+typedef void ft_st_fill(void *self, const struct ft_tensor *t, size_t at,
+			size_t n, void *to);
+int ft_st_write_from(const char *path, struct ft_tensor *t, size_t n,
+		     const struct ft_meta *meta, size_t nmeta, ft_st_fill *fill,
+		     void *self, struct ft_err *err);
 
 /* n values to float32, whatever the storage (F16, BF16, F32, F64) and its
    alignment; -1 for another dtype. */

@@ -183,9 +183,6 @@ out:
 int ft_adapter_copy(struct ft_adapter *to, const struct ft_adapter *from,
 		    const struct ft_config *c, struct ft_err *err)
 {
-	struct ftk *k = from->b.k;
-	float *host;
-
 	ft_adapter_start(to, c);
 	to->r = from->r;
 	to->alpha = from->alpha;
@@ -193,16 +190,11 @@ int ft_adapter_copy(struct ft_adapter *to, const struct ft_adapter *from,
 	for (size_t i = 0; i < from->nmod; i++)
 		ft_adapter_add(to, c, from->mod[i].slot, from->mod[i].layer,
 			       from->mod[i].r, from->mod[i].alpha);
-	if (ft_block_alloc(&to->b, k, err) < 0) {
+	if (ft_block_alloc(&to->b, from->b.k, err) < 0) {
 		ft_adapter_release(to);
 		return -1;
 	}
-	host = ft_xmalloc(to->b.n * k->real_size);
-	k->get(k, host, from->b.p, to->b.n * k->real_size);
-	k->sync(k);
-	k->put(k, to->b.p, host, to->b.n * k->real_size);
-	k->sync(k);
-	free(host);
+	ft_block_copy(&to->b, &from->b);
 	return 0;
 }
 

@@ -7,6 +7,10 @@
 
 #include "libcommon/base/mem.h"
 
+/* Numbers that pass through the host at a time: what a run takes does not
+   depend on how it is loaded and saved. */
+enum { SOME = 16384 };
+
 size_t ft_block_add(struct ft_block *b, const char *name, size_t n, size_t k,
 		    bool decay)
 {
@@ -61,21 +65,27 @@ void *ft_block_at(const struct ft_block *b, const void *base, size_t off)
 	return (char *)base + off * b->k->real_size;
 }
 
-/* Host copies of every tensor of one array, as dtype, in host (owned by the
-   caller); fills t. */
-static void *to_host(const struct ft_block *b, const void *base,
-		     enum ft_dtype dtype)
+/* Tensors' data are places in the backend's memory. */
+static void fill(void *block, const struct ft_tensor *t, size_t at, size_t n,
+		 void *to)
 {
-	float *f = ft_xmalloc(b->n * sizeof(float));
-	uint16_t *h = (uint16_t *)f;
+	const struct ft_block *b = block;
+	float *f = to;
 
-	b->k->get_real(b->k, f, base, b->n);
-	b->k->sync(b->k);
-	if (dtype == FT_BF16) {
-		for (size_t i = 0; i < b->n; i++)
-			h[i] = ft_bf16(f[i]);
+	if (t->dtype == FT_F32) {
+		b->k->get_real(b->k, f, ft_block_at(b, t->data, at / 4), n / 4);
+		b->k->sync(b->k);
+		return;
 	}
-	return f;
+	for (size_t i = 0, m; i < n / 2; i += m) {
+		float v[SOME];
+
+		m = n / 2 - i < SOME ? n / 2 - i : SOME;
+		b->k->get_real(b->k, v, ft_block_at(b, t->data, at / 2 + i), m);
+		b->k->sync(b->k);
+		for (size_t j = 0; j < m; j++)
+			((uint16_t *)to)[i + j] = ft_bf16(v[j]);
+	}
 }
 
 int ft_block_save2(const struct ft_block *b, const void *const *base,
@@ -85,36 +95,28 @@ int ft_block_save2(const struct ft_block *b, const void *const *base,
 	static const struct ft_meta meta[] = {{"format", "pt"}};
 	size_t n = b->nt * (size_t)nbase, es = ft_dtype_size(dtype);
 	struct ft_tensor *t = ft_xcalloc(n, sizeof(*t));
-	char **names = ft_xcalloc(n, sizeof(*names));
-	void **host = ft_xcalloc((size_t)nbase, sizeof(*host));
+	struct ft_arena names = {0};
 	int rc;
 
 	for (int j = 0; j < nbase; j++) {
-		host[j] = to_host(b, base[j], dtype);
 		for (size_t i = 0; i < b->nt; i++) {
 			const struct ft_param *p = &b->t[i];
-			size_t at = (size_t)j * b->nt + i;
 			size_t len = strlen(prefix[j]) + sizeof(p->name);
+			char *name = ft_arena_alloc(&names, len);
 
-			names[at] = ft_xmalloc(len);
-			snprintf(names[at], len, "%s%s", prefix[j], p->name);
-			t[at] = (struct ft_tensor){
-				.name = names[at],
+			snprintf(name, len, "%s%s", prefix[j], p->name);
+			t[(size_t)j * b->nt + i] = (struct ft_tensor){
+				.name = name,
 				.dtype = dtype,
 				.ndim = p->ndim,
 				.numel = p->n,
 				.shape = {p->shape[0], p->shape[1]},
 				.nbytes = p->n * es,
-				.data = (char *)host[j] + p->off * es};
+				.data = ft_block_at(b, base[j], p->off)};
 		}
 	}
-	rc = ft_st_write(path, t, n, meta, 1, err);
-	for (size_t i = 0; i < n; i++)
-		free(names[i]);
-	for (int j = 0; j < nbase; j++)
-		free(host[j]);
-	free(host);
-	free(names);
+	rc = ft_st_write_from(path, t, n, meta, 1, fill, (void *)b, err);
+	ft_arena_release(&names);
 	free(t);
 	return rc;
 }
@@ -127,28 +129,50 @@ int ft_block_save(const struct ft_block *b, const void *base, const char *path,
 	return ft_block_save2(b, &base, &none, 1, path, dtype, err);
 }
 
+int ft_put_tensor(struct ftk *k, void *dst, const struct ft_tensor *t,
+		  struct ft_err *err)
+{
+	size_t es = ft_dtype_size(t->dtype);
+	float f[SOME];
+
+	for (size_t i = 0, n; i < t->numel; i += n) {
+		n = t->numel - i < SOME ? t->numel - i : SOME;
+		if (ft_to_f32(f, (const char *)t->data + i * es, t->dtype, n) <
+		    0)
+			return ft_err_set(err, FT_EXIT_DATA,
+					  "tensor '%.150s' is of type %s",
+					  t->name, ft_dtype_name(t->dtype));
+		k->put_real(k, (char *)dst + i * k->real_size, f, n);
+		k->sync(k);
+	}
+	return 0;
+}
+
+void ft_block_copy(struct ft_block *to, const struct ft_block *from)
+{
+	struct ftk *k = to->k;
+	size_t all = to->n * k->real_size;
+	char some[SOME * sizeof(float)];
+
+	for (size_t i = 0, n; i < all; i += n) {
+		n = all - i < sizeof(some) ? all - i : sizeof(some);
+		k->get(k, some, (const char *)from->p + i, n);
+		k->sync(k);
+		k->put(k, (char *)to->p + i, some, n);
+		k->sync(k);
+	}
+}
+
 static int load_one(struct ft_block *b, void *base, const struct ft_param *p,
 		    const struct ft_tensor *t, struct ft_err *err)
 {
-	float *f;
-
 	if (t->ndim != p->ndim || t->shape[0] != p->shape[0] ||
 	    (p->ndim == 2 && t->shape[1] != p->shape[1]))
 		return ft_err_set(
 			err, FT_EXIT_DATA,
 			"tensor '%.150s' has another shape than the model wants",
 			t->name);
-	f = ft_xmalloc(p->n * sizeof(float));
-	if (ft_to_f32(f, t->data, t->dtype, p->n) < 0) {
-		free(f);
-		return ft_err_set(err, FT_EXIT_DATA,
-				  "tensor '%.150s' is of type %s", t->name,
-				  ft_dtype_name(t->dtype));
-	}
-	b->k->put_real(b->k, ft_block_at(b, base, p->off), f, p->n);
-	b->k->sync(b->k);
-	free(f);
-	return 0;
+	return ft_put_tensor(b->k, ft_block_at(b, base, p->off), t, err);
 }
 
 int ft_block_load(struct ft_block *b, void *base, const struct ft_st *st,

@@ -38,6 +38,12 @@ size_t ft_block_add(struct ft_block *b, const char *name, size_t n, size_t k,
 int ft_block_alloc(struct ft_block *b, struct ftk *k, struct ft_err *err);
 int ft_block_grad(struct ft_block *b, struct ft_err *err); /* zeroed */
 void ft_block_release(struct ft_block *b);
+/* p of another block with the same table. */
+void ft_block_copy(struct ft_block *to, const struct ft_block *from);
+/* All of a tensor, as REAL, to dst of the backend.  FT_EXIT_DATA for what
+   ft_to_f32 does not take. */
+int ft_put_tensor(struct ftk *k, void *dst, const struct ft_tensor *t,
+		  struct ft_err *err);
 /* Address of element off of array base (p, g, or a moment's). */
 void *ft_block_at(const struct ft_block *b, const void *base, size_t off);
 

@@ -76,23 +76,6 @@ static const struct ft_tensor *want(struct ft_model *m, const struct walk *w,
 	return t;
 }
 
-/* A vector as REAL: a norm's weight or a bias. */
-static int load_vec(struct ft_model *m, const struct ft_tensor *t, void *dst,
-		    struct ft_err *err)
-{
-	float *f = ft_xmalloc(t->numel * sizeof(float));
-	int rc = ft_to_f32(f, t->data, t->dtype, t->numel);
-
-	if (rc < 0)
-		ft_err_set(err, FT_EXIT_DATA, "tensor '%.150s' is of type %s",
-			   t->name, ft_dtype_name(t->dtype));
-	else
-		m->k->put_real(m->k, dst, f, t->numel);
-	m->k->sync(m->k);
-	free(f);
-	return rc;
-}
-
 static unsigned use_of(const struct ft_model *m, enum ft_slot s)
 {
 	if (s == FT_EMBED)
@@ -153,7 +136,7 @@ static int load_frozen(struct ft_model *m, struct ft_carve *c,
 			return -1;
 	}
 	w->vec = ft_take(c, k->n, m->k->real_size);
-	return w->vec ? load_vec(m, t, w->vec, err) : 0;
+	return w->vec ? ft_put_tensor(m->k, w->vec, t, err) : 0;
 }
 
 static struct ftk_matrix trained_matrix(const struct ft_model *m,
@@ -352,8 +335,9 @@ static int load_block(struct ft_model *m, struct ft_err *err)
 		const struct ft_param *p = &m->block.t[i];
 		const struct ft_tensor *t = ft_st_find(&m->st, p->name);
 
-		if (load_vec(m, t, ft_block_at(&m->block, m->block.p, p->off),
-			     err) < 0)
+		if (ft_put_tensor(m->k,
+				  ft_block_at(&m->block, m->block.p, p->off), t,
+				  err) < 0)
 			return -1;
 	}
 	return 0;

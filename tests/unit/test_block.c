@@ -143,6 +143,46 @@ static void refusals(void)
 	refuse(t, 3, "'a.bias' is of type I32");
 }
 
+/* More than passes through the host at a time, and through the file. */
+static void large(enum ft_dtype dtype)
+{
+	size_t n = 3 * 150001;
+	const char *path = scratch_path("large.safetensors");
+	float *v = ft_xmalloc(n * sizeof(*v)), *g = ft_xmalloc(n * sizeof(*g));
+	struct ft_block a = {0}, b = {0}, c = {0};
+	size_t wrong = 0;
+
+	for (size_t i = 0; i < n; i++)
+		v[i] = (float)i * 1.37f - 1000;
+	ft_block_add(&a, "w", 3, 150001, true);
+	ft_block_add(&b, "w", 3, 150001, true);
+	ft_block_add(&c, "w", 3, 150001, true);
+	if (ft_block_alloc(&a, k, &err) < 0 ||
+	    ft_block_alloc(&b, k, &err) < 0 || ft_block_alloc(&c, k, &err) < 0)
+		eng_die("block", &err);
+	k->put_real(k, a.p, v, n);
+	CHECK(ft_block_save(&a, a.p, path, dtype, &err) == 0 &&
+		      load(&b, path, "") == 0,
+	      "a large %s tensor goes to a file and back",
+	      ft_dtype_name(dtype));
+	k->get_real(k, g, b.p, n);
+	for (size_t i = 0; i < n; i++) {
+		uint32_t u = (uint32_t)ft_bf16(v[i]) << 16;
+		float half;
+
+		memcpy(&half, &u, sizeof(half));
+		wrong += g[i] != (dtype == FT_F32 ? v[i] : half);
+	}
+	CHECK(!wrong, "every element of it");
+	ft_block_copy(&c, &a);
+	CHECK(!memcmp(c.p, a.p, n * k->real_size), "and is copied");
+	ft_block_release(&a);
+	ft_block_release(&b);
+	ft_block_release(&c);
+	free(v);
+	free(g);
+}
+
 int main(void)
 {
 	const char *why;
@@ -150,6 +190,8 @@ int main(void)
 	k = ftk_open("cpu", &(struct ftk_threads){.nthreads = 1}, &why);
 	table();
 	files();
+	large(FT_F32);
+	large(FT_BF16);
 	refusals();
 	k->close(k);
 	return test_done();
