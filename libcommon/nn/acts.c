@@ -4,6 +4,7 @@
  * without memory it counts, run with it it carves.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "libcommon/base/mem.h"
 #include "libcommon/nn/model_priv.h"
@@ -28,6 +29,14 @@ static size_t max2(size_t a, size_t b)
 static size_t min2(size_t a, size_t b)
 {
 	return a < b ? a : b;
+}
+
+enum { THREADS = 16 };
+
+static void no_run(void *pool, void (*fn)(void *arg, size_t piece, int worker),
+		   void *arg, size_t n)
+{
+	(void)pool, (void)fn, (void)arg, (void)n;
 }
 
 struct need {
@@ -107,8 +116,8 @@ static void lora_needs(struct ft_model *m, struct need *a, enum ft_slot s)
 }
 
 /* The most scratch that any op of a pass asks k for. */
-static size_t scratch(struct ft_model *m, struct ftk *k,
-		      const struct ft_reserve *r)
+static size_t scratch_of(struct ft_model *m, struct ftk *k,
+			 const struct ft_reserve *r)
 {
 	const struct ft_config *c = &m->cfg;
 	struct need a = {.k = k, .r = r};
@@ -144,6 +153,24 @@ static size_t scratch(struct ft_model *m, struct ftk *k,
 							       .t = r->t,
 							       .c = c->hidden});
 	return max2(a.n, n);
+}
+
+/* Scratch for threads that there may not be: a plan does not depend on how
+   many there are. */
+static size_t scratch(struct ft_model *m, const struct ft_reserve *r)
+{
+	struct ftk_threads t = {.nthreads = THREADS, .run = no_run};
+	const char *why, *name = m->k->name;
+	struct ftk *k;
+	size_t n;
+
+	if (!strcmp(name, "cpu") && m->k->act == FTK_BF16)
+		name = "cpu-bf16";
+	k = strcmp(name, "cuda") ? ftk_open(name, &t, &why) : NULL;
+	n = scratch_of(m, k ? k : m->k, r);
+	if (k)
+		k->close(k);
+	return n;
 }
 
 /* --- what there is --- */
@@ -242,12 +269,16 @@ static void carve_backward(struct ft_model *m, const struct ft_reserve *r,
 	m->dh = ft_take(a, t * c->inter, as);
 }
 
-static void carve(struct ft_model *m, struct ftk *k, const struct ft_reserve *r,
+/* more: threads beyond those that every plan has room for take their own. */
+static void carve(struct ft_model *m, const struct ft_reserve *r, bool more,
 		  struct ft_carve *a)
 {
 	const struct ft_config *c = &m->cfg;
 	size_t as = m->k->act_size, rs = m->k->real_size, t = r->t;
+	size_t ws = scratch(m, r);
 
+	if (more)
+		ws = max2(ws, scratch_of(m, m->k, r));
 	a->part = r->save ? FT_PLAN_KEPT : FT_PLAN_WORK;
 	carve_layers(m, r, a);
 	m->x_final = r->save ? ft_take(a, t * c->hidden, as) : m->act[0].xa;
@@ -265,17 +296,17 @@ static void carve(struct ft_model *m, struct ftk *k, const struct ft_reserve *r,
 	m->seg = ft_take(a, r->nseg, sizeof(struct ftk_segment));
 	if (r->save)
 		carve_backward(m, r, a);
-	m->ws = ft_take(a, scratch(m, k, r), 1);
+	m->ws = ft_take(a, ws, 1);
 }
 
-void ft_model_plan_acts(struct ft_model *m, struct ftk *k,
-			const struct ft_reserve *r, struct ft_plan *p)
+void ft_model_plan_acts(struct ft_model *m, const struct ft_reserve *r,
+			bool more, struct ft_plan *p)
 {
 	struct ft_carve a = {.plan = p};
 	struct ft_model count = *m;
 
 	count.act = ft_xcalloc(m->cfg.layers, sizeof(*count.act));
-	carve(&count, k, r, &a);
+	carve(&count, r, more, &a);
 	free(count.act);
 }
 
@@ -318,7 +349,7 @@ int ft_model_reserve(struct ft_model *m, const struct ft_reserve *want,
 	if (m->mem)
 		m->k->free(m->k, m->mem);
 	m->mem = NULL;
-	carve(m, m->k, &r, &a);
+	carve(m, &r, true, &a);
 	m->mem = m->k->alloc(m->k, a.n);
 	if (!m->mem)
 		return ft_err_set(
@@ -327,7 +358,7 @@ int ft_model_reserve(struct ft_model *m, const struct ft_reserve *want,
 			a.n >> 20);
 	m->mem_bytes = a.n;
 	a = (struct ft_carve){.base = m->mem};
-	carve(m, m->k, &r, &a);
+	carve(m, &r, true, &a);
 	m->cap = r;
 	m->ones = ft_xrealloc(m->ones, m->chunk, sizeof(*m->ones));
 	for (size_t i = 0; i < m->chunk; i++)

@@ -38,6 +38,9 @@ struct ft_pass {
 };
 void ft_pass_clear(struct ft_pass *p);
 void ft_pass_release(struct ft_pass *p);
+/* Room for so much in an empty one, and its count. */
+void ft_pass_reserve(struct ft_pass *p, size_t t, size_t nseg);
+void ft_pass_plan(size_t t, size_t nseg, struct ft_plan *plan);
 /* Append row i of b.  all: predict every token of a branch, whatever the mask
    says. */
 void ft_pass_add(struct ft_pass *p, const struct ft_tokens *b, size_t i,
@@ -81,11 +84,14 @@ int ft_model_open(struct ft_model **m, struct ftk *k, const char *dir,
 int ft_model_begin(struct ft_model **m, struct ftk *k, const char *dir,
 		   bool full, struct ft_err *err);
 int ft_model_load(struct ft_model *m, struct ft_err *err);
-/* Count, from ft_model_begin on, into p: the weights; what ft_model_reserve
-   takes.  k: the model's backend, or one that stands for it. */
+/*
+ * Count, from ft_model_begin on, into p: the weights; what ft_model_reserve
+ * takes.  The last is the same for any number of threads up to 16; more of
+ * them may take more, which is counted if asked for.
+ */
 void ft_model_plan_weights(const struct ft_model *m, struct ft_plan *p);
-void ft_model_plan_acts(struct ft_model *m, struct ftk *k,
-			const struct ft_reserve *r, struct ft_plan *p);
+void ft_model_plan_acts(struct ft_model *m, const struct ft_reserve *r,
+			bool more, struct ft_plan *p);
 void ft_model_close(struct ft_model *m);
 const struct ft_config *ft_model_config(const struct ft_model *m);
 struct ftk *ft_model_backend(const struct ft_model *m);

@@ -33,9 +33,9 @@ int ft_compute_open(struct ft_loaded *l, const struct ft_compute *c,
 	return 0;
 }
 
-int ft_load(struct ft_loaded *l, const struct ft_compute *c, const char *model,
-	    const char *adapter, const char *base, bool full,
-	    struct ft_err *err)
+int ft_load_begin(struct ft_loaded *l, const struct ft_compute *c,
+		  const char *model, const char *adapter, const char *base,
+		  bool full, struct ft_err *err)
 {
 	struct ft_str dir = {0};
 
@@ -55,7 +55,7 @@ int ft_load(struct ft_loaded *l, const struct ft_compute *c, const char *model,
 		ft_str_adds(&dir, model);
 	}
 	l->dir = dir.s;
-	if (ft_model_open(&l->model, l->k, l->dir, full, err) < 0)
+	if (ft_model_begin(&l->model, l->k, l->dir, full, err) < 0)
 		return -1;
 	if (!adapter)
 		return 0;
@@ -65,6 +65,15 @@ int ft_load(struct ft_loaded *l, const struct ft_compute *c, const char *model,
 		return -1;
 	l->has_adapter = true;
 	return 0;
+}
+
+int ft_load(struct ft_loaded *l, const struct ft_compute *c, const char *model,
+	    const char *adapter, const char *base, bool full,
+	    struct ft_err *err)
+{
+	if (ft_load_begin(l, c, model, adapter, base, full, err) < 0)
+		return -1;
+	return ft_model_load(l->model, err);
 }
 
 void ft_unload(struct ft_loaded *l)

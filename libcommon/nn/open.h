@@ -55,6 +55,10 @@ int ft_compute_open(struct ft_loaded *l, const struct ft_compute *c,
 int ft_load(struct ft_loaded *l, const struct ft_compute *c, const char *model,
 	    const char *adapter, const char *base, bool full,
 	    struct ft_err *err);
+/* The same but for the weights, which ft_model_load then reads. */
+int ft_load_begin(struct ft_loaded *l, const struct ft_compute *c,
+		  const char *model, const char *adapter, const char *base,
+		  bool full, struct ft_err *err);
 void ft_unload(struct ft_loaded *l);
 
 #endif

@@ -46,6 +46,23 @@ static void grow(struct ft_pass *p, size_t t, size_t nseg)
 	p->seg = ft_grow(p->seg, p->nseg, &p->capseg, nseg, sizeof(*p->seg));
 }
 
+void ft_pass_reserve(struct ft_pass *p, size_t t, size_t nseg)
+{
+	grow(p, t, nseg);
+}
+
+void ft_pass_plan(size_t t, size_t nseg, struct ft_plan *plan)
+{
+	const struct ft_pass *p = NULL;
+	struct ft_carve c = {.plan = plan, .part = FT_PLAN_WORK};
+
+	ft_take(&c, t,
+		sizeof(*p->ids) + sizeof(*p->pos) + sizeof(*p->key) +
+			sizeof(*p->src) + sizeof(*p->target) + sizeof(*p->at) +
+			sizeof(*p->of));
+	ft_take(&c, nseg, sizeof(*p->seg));
+}
+
 /* Token t of the pass, from src. */
 static void predict(struct ft_pass *p, size_t src, size_t t, size_t at,
 		    size_t of)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "libcommon/base/mem.h"
+#include "libcommon/io/output.h"
 
 static const struct {
 	const char *key, *what;
@@ -155,4 +156,36 @@ int ft_plan_refuse(size_t budget, size_t least, struct ft_err *err)
 	return ft_err_set(err, FT_EXIT_SYS,
 			  "--memory of %zu MB is too little: %zuM is the least",
 			  budget >> 20, whole(least));
+}
+
+int ft_plan_write(const struct ft_plan *p, bool json, struct ft_err *err)
+{
+	struct ft_str s = {0};
+	struct ft_output *out;
+	int rc;
+
+	(json ? ft_plan_json : ft_plan_text)(p, &s);
+	rc = ft_output_open(&out, NULL, false, err);
+	if (!rc && ft_output_write(out, s.s, s.n, err) < 0) {
+		ft_output_abort(out);
+		rc = -1;
+	} else if (!rc) {
+		rc = ft_output_commit(out, err);
+	}
+	ft_str_release(&s);
+	return rc;
+}
+
+int ft_plan_check(const char *memory, bool plan, bool json, size_t *budget,
+		  struct ft_err *err)
+{
+	*budget = 0;
+	if (json && !plan)
+		return ft_err_set(err, FT_EXIT_USAGE, "--json without --plan");
+	if (memory && ft_plan_size(memory, budget) < 0)
+		return ft_err_set(
+			err, FT_EXIT_USAGE,
+			"--memory '%.100s' is no size (as 8G, 500M or bytes)",
+			memory);
+	return 0;
 }

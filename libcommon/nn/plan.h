@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "libcommon/base/err.h"
+#include "libcommon/base/opt.h"
 #include "libcommon/base/str.h"
 
 enum ft_plan_part {
@@ -54,6 +55,20 @@ int ft_plan_size(const char *text, size_t *n);
 /* What --memory was given as against the least that does: FT_EXIT_SYS and the
    least, in whole megabytes. */
 int ft_plan_refuse(size_t budget, size_t least, struct ft_err *err);
+
+/* To standard output. */
+int ft_plan_write(const struct ft_plan *p, bool json, struct ft_err *err);
+
+/* Rows for an option table, and what they mean: *budget is 0 without
+   --memory.  FT_EXIT_USAGE. */
+#define FT_PLAN_OPTS(memory, plan, json)                                  \
+	FT_STR_FREE(0, "memory", memory, "SIZE",                          \
+		    "take no more memory than this, as 8G or 500M"),      \
+		FT_FLAG_FREE(0, "plan", plan,                             \
+			     "print what memory it would take, and end"), \
+		FT_FLAG_FREE(0, "json", json, "with --plan, print it as JSON")
+int ft_plan_check(const char *memory, bool plan, bool json, size_t *budget,
+		  struct ft_err *err);
 
 /* --- carving --- */
 

@@ -196,6 +196,7 @@ int ft_data_load(struct ft_data *d, const char *path,
 	    check_info(d, w, err) < 0 || read_all(d, r, w, err) < 0)
 		goto out;
 	rc = check_all(d, w, err);
+	ft_tokens_reserve(&d->file->row, 1, ft_data_segments(d), d->longest);
 out:
 	if (rc < 0)
 		ft_err_at(err, ft_input_name(in), 0);
@@ -217,6 +218,35 @@ void ft_data_release(struct ft_data *d)
 	free(d->supervised);
 	free(d->perm);
 	*d = (struct ft_data){0};
+}
+
+/* --- what it takes --- */
+
+size_t ft_data_segments(const struct ft_data *d)
+{
+	size_t most = 0;
+
+	for (size_t i = 0; i < d->b.nrow; i++) {
+		size_t n = (size_t)(d->b.cu_rows[i + 1] - d->b.cu_rows[i]);
+
+		most = n > most ? n : most;
+	}
+	return most;
+}
+
+void ft_data_plan(const struct ft_data *d, struct ft_plan *p)
+{
+	struct ft_carve c = {.plan = p, .part = FT_PLAN_DATA};
+	const struct ft_tokens *b = &d->b;
+
+	ft_take(&c, b->nrow,
+		sizeof(*b->row) + sizeof(*b->cu_rows) + sizeof(*d->supervised));
+	ft_take(&c, d->perm ? b->nrow : 0, sizeof(*d->perm));
+	ft_take(&c, b->nseg, sizeof(*b->cu_seqlens));
+	for (int i = 0; i < b->ncol; i++)
+		ft_take(&c, b->nseg, sizeof(*b->col[i].v));
+	ft_take(&c, d->file->n, sizeof(*d->file->doc));
+	ft_take(&c, d->longest, sizeof(*b->ids) + sizeof(*b->mask));
 }
 
 /* --- one row --- */
@@ -304,20 +334,14 @@ size_t ft_data_steps_per_epoch(const struct ft_data *d)
 
 static void order(struct ft_data *d, int64_t epoch)
 {
-	uint64_t *p;
-
 	if (d->epoch == epoch)
 		return;
 	d->epoch = epoch;
-	p = ft_xcalloc(d->b.nrow, sizeof(*p));
 	for (size_t i = 0; i < d->b.nrow; i++)
-		p[i] = i;
+		d->perm[i] = i;
 	if (!d->sequential)
 		ft_rng_permute((uint64_t)d->seed, FT_RNG_SHUFFLE,
-			       (uint64_t)epoch, p, d->b.nrow);
-	for (size_t i = 0; i < d->b.nrow; i++)
-		d->perm[i] = (size_t)p[i];
-	free(p);
+			       (uint64_t)epoch, d->perm, d->b.nrow);
 }
 
 size_t ft_data_step(struct ft_data *d, uint64_t step, size_t *rows)
@@ -329,7 +353,8 @@ size_t ft_data_step(struct ft_data *d, uint64_t step, size_t *rows)
 	order(d, (int64_t)(step / per));
 	at = (size_t)(step % per) * d->per_step;
 	n = d->b.nrow - at < d->per_step ? d->b.nrow - at : d->per_step;
-	memcpy(rows, d->perm + at, n * sizeof(*rows));
+	for (size_t i = 0; i < n; i++)
+		rows[i] = (size_t)d->perm[at + i];
 	return n;
 }
 

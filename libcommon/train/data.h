@@ -11,6 +11,7 @@
 
 #include "libcommon/io/tstream.h"
 #include "libcommon/nn/config.h"
+#include "libcommon/nn/plan.h"
 #include "libcommon/train/options.h"
 
 struct ft_data {
@@ -19,7 +20,7 @@ struct ft_data {
 	struct ft_stream_info info;
 	size_t longest;     /* tokens of the longest row, all branches */
 	size_t *supervised; /* [b.nrow] */
-	size_t *perm;       /* order of epoch `epoch` */
+	uint64_t *perm;     /* order of epoch `epoch` */
 	int64_t epoch;      /* -1: none yet */
 	int64_t seed;
 	bool sequential, overfit;
@@ -51,6 +52,9 @@ size_t ft_data_step(struct ft_data *d, uint64_t step, size_t *rows);
 /* How many of rows[0..n) make the next micro-batch of at most tokens. */
 size_t ft_data_micro(const struct ft_data *d, const size_t *rows, size_t n,
 		     size_t tokens);
+size_t ft_data_segments(const struct ft_data *d); /* most of a row */
+/* Count what is kept of the rows. */
+void ft_data_plan(const struct ft_data *d, struct ft_plan *p);
 size_t ft_data_row_tokens(const struct ft_data *d, size_t row);
 void ft_data_release(struct ft_data *d);
 

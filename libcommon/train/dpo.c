@@ -76,7 +76,7 @@ static void room(struct dpo *s, size_t nseg)
 {
 	if (nseg <= s->cap)
 		return;
-	s->cap = 2 * nseg;
+	s->cap = nseg;
 	s->policy = ft_xrealloc(s->policy, s->cap, sizeof(*s->policy));
 	s->ref = ft_xrealloc(s->ref, s->cap, sizeof(*s->ref));
 	s->grad = ft_xrealloc(s->grad, s->cap, sizeof(*s->grad));
@@ -305,21 +305,66 @@ static int check_pairs(const struct ft_data *d, struct ft_err *err)
 	return 0;
 }
 
+/* Does an adapter that training goes on from stand beside a frozen copy? */
+static bool copies(const struct ft_trainer *t)
+{
+	const struct dpo *s = t->method->self;
+
+	/* a new adapter starts at zero: the reference is the model alone */
+	return s->o->ref == FT_DPO_REF_START && !t->o->full && t->l.adapter_dir;
+}
+
+static bool copies_model(const struct ft_trainer *t)
+{
+	const struct dpo *s = t->method->self;
+
+	return s->o->ref != FT_DPO_REF_CACHED && t->o->full;
+}
+
+static struct ft_reserve reference_room(const struct ft_reserve *r)
+{
+	return (struct ft_reserve){.t = r->t,
+				   .nseg = r->nseg,
+				   .n = r->n,
+				   .positions = r->positions};
+}
+
+static int plan(struct ft_trainer *t, const struct ft_reserve *r, bool more,
+		struct ft_plan *p, struct ft_err *err)
+{
+	struct ft_carve c = {.plan = p, .part = FT_PLAN_WORK};
+	struct dpo *s = t->method->self;
+	struct ft_reserve own = reference_room(r);
+	struct ft_plan model = {0};
+
+	ft_take(&c, r->nseg,
+		sizeof(*s->policy) + sizeof(*s->ref) + sizeof(*s->grad) +
+			sizeof(*s->count));
+	c.part = FT_PLAN_REFERENCE;
+	if (copies(t))
+		ft_take(&c, t->block->n, t->l.k->real_size);
+	if (!copies_model(t))
+		return 0;
+	if (!s->model &&
+	    ft_model_begin(&s->model, t->l.k, t->l.dir, false, err) < 0)
+		return -1;
+	ft_model_plan_weights(s->model, &model);
+	ft_model_plan_acts(s->model, &own, more, &model);
+	ft_take(&c, ft_plan_total(&model), 1);
+	return 0;
+}
+
 static int open_reference(struct ft_trainer *t, struct ft_err *err)
 {
 	struct dpo *s = t->method->self;
-	struct ft_reserve r;
+	struct ft_reserve own = reference_room(&t->room);
 
-	if (t->o->full) {
-		if (ft_model_open(&s->model, t->l.k, t->l.dir, false, err) < 0)
+	if (copies_model(t)) {
+		if (ft_model_load(s->model, err) < 0)
 			return -1;
-		r = ft_model_reserved(t->l.model);
-		r.save = false;
-		r.r = 0;
-		return ft_model_reserve(s->model, &r, err);
+		return ft_model_reserve(s->model, &own, err);
 	}
-	/* a new adapter starts at zero: the reference is the model alone */
-	if (s->o->ref == FT_DPO_REF_BASE || !t->l.adapter_dir)
+	if (!copies(t))
 		return 0;
 	if (ft_adapter_copy(&s->copy, &t->l.adapter,
 			    ft_model_config(t->l.model), err) < 0)
@@ -338,6 +383,7 @@ static int start(struct ft_trainer *t, struct ft_err *err)
 	if (check_pairs(&t->data, err) < 0 ||
 	    (t->has_eval && check_pairs(&t->eval, err) < 0))
 		return -1;
+	room(s, t->room.nseg);
 	if (s->o->ref != FT_DPO_REF_CACHED)
 		return open_reference(t, err);
 	if (check_cached(t, &t->data, err) < 0)
@@ -367,6 +413,7 @@ struct ft_method ft_dpo_method(struct ft_dpo_opts *o)
 	return (struct ft_method){.name = "dpo",
 				  .slopes = true,
 				  .kinds = 1u << FT_ROW_PAIR,
+				  .plan = plan,
 				  .start = start,
 				  .end = end,
 				  .weight = weight,

@@ -14,6 +14,7 @@
 #include "libcommon/io/manifest.h"
 #include "libcommon/io/output.h"
 #include "libcommon/train/checkpoint.h"
+#include "libcommon/train/fit.h"
 
 /* --- signals: noted here, acted on between steps --- */
 
@@ -71,47 +72,6 @@ static int open_adapter(struct ft_trainer *t, struct ft_err *err)
 	return 0;
 }
 
-/* The largest micro-batch of a data set, whatever rows come together. */
-static void most(const struct ft_data *d, size_t micro, struct ft_reserve *r)
-{
-	size_t t = d->longest > micro ? d->longest : micro;
-	size_t segs = 0, row_segs = 0;
-
-	for (size_t i = 0; i < d->b.nrow; i++) {
-		size_t s = (size_t)(d->b.cu_rows[i + 1] - d->b.cu_rows[i]);
-
-		if (s > row_segs)
-			row_segs = s;
-	}
-	/* every row but the first adds at least one token */
-	segs = (t < d->b.nrow ? t : d->b.nrow) * row_segs;
-	if (t > d->b.ntok)
-		t = d->b.ntok;
-	if (t > r->t)
-		r->t = t;
-	if (segs > r->nseg)
-		r->nseg = segs;
-	r->n = r->t;
-	if (d->longest > r->positions)
-		r->positions = d->longest;
-}
-
-static int reserve(struct ft_trainer *t, struct ft_err *err)
-{
-	struct ft_reserve r = {.save = true, .slopes = t->method->slopes};
-
-	if (t->run.adapter)
-		r.r = t->run.adapter->max_r;
-	most(&t->data, (size_t)t->o->micro_tokens, &r);
-	if (t->has_eval)
-		most(&t->eval, (size_t)t->o->micro_tokens, &r);
-	t->logp = ft_xcalloc(r.n, sizeof(*t->logp));
-	t->coef = ft_xcalloc(r.n, sizeof(*t->coef));
-	t->entropy = ft_xcalloc(r.n, sizeof(*t->entropy));
-	t->hit = ft_xcalloc(r.n, 1);
-	return ft_model_reserve(t->l.model, &r, err);
-}
-
 static int load_data(struct ft_trainer *t, const char *stream,
 		     struct ft_err *err)
 {
@@ -120,7 +80,7 @@ static int load_data(struct ft_trainer *t, const char *stream,
 				 .c = ft_model_config(t->l.model),
 				 .model_dir = t->l.dir,
 				 .allow_no_stop = o->allow_no_stop,
-				 .copy_dir = o->out};
+				 .copy_dir = o->out ? o->out : "."};
 
 	if (w.c->attn_dropout != 0)
 		return ft_err_set(
@@ -174,16 +134,21 @@ static int prepare(struct ft_trainer *t, const char *stream, struct ft_err *err)
 	int rc;
 
 	/* all that can be refused comes before OUT is touched */
-	if (ft_checkpoint_check(o, err) < 0)
+	if (!o->plan && ft_checkpoint_check(o, err) < 0)
 		return -1;
-	if (ft_load(&t->l, &o->compute, o->model, o->adapter, o->base, o->full,
-		    err) < 0 ||
-	    check_apart(t, err) < 0 || load_data(t, stream, err) < 0)
+	if (ft_load_begin(&t->l, &o->compute, o->model, o->adapter, o->base,
+			  o->full, err) < 0 ||
+	    (!o->plan && check_apart(t, err) < 0) ||
+	    load_data(t, stream, err) < 0 || open_adapter(t, err) < 0 ||
+	    ft_fit(t, err) < 0)
 		return -1;
-	if (ft_model_digest(t->l.adapter_dir ? t->l.adapter_dir : t->l.dir,
+	if (o->plan)
+		return 0;
+	if (ft_model_load(t->l.model, err) < 0 ||
+	    ft_model_digest(t->l.adapter_dir ? t->l.adapter_dir : t->l.dir,
 			    t->start_digest, err) < 0)
 		return -1;
-	if (open_adapter(t, err) < 0 || reserve(t, err) < 0 ||
+	if (ft_fit_take(t, err) < 0 ||
 	    ft_optimizer_init(&t->optim, t->block, o, err) < 0)
 		return -1;
 	t->total = total_steps(t);
@@ -416,8 +381,8 @@ int ft_train(struct ft_trainer *t, const char *stream, int *sig,
 	   nothing to save before the first step */
 	catch_signal(SIGUSR1, on_save);
 	rc = prepare(t, stream, err);
-	if (rc < 0)
-		return -1;
+	if (rc < 0 || t->o->plan)
+		return rc;
 	catch_signal(SIGINT, on_stop);
 	catch_signal(SIGTERM, on_stop);
 	rc = train_steps(t, sig, err);
@@ -436,9 +401,6 @@ void ft_trainer_release(struct ft_trainer *t)
 	ft_data_release(&t->eval);
 	ft_pass_release(&t->pass);
 	ft_metrics_close(&t->metrics);
-	free(t->logp);
-	free(t->coef);
-	free(t->entropy);
-	free(t->hit);
+	free(t->rows);
 	ft_unload(&t->l);
 }

@@ -23,6 +23,10 @@ struct ft_method {
 	const char *name; /* "sft", "dpo" */
 	unsigned kinds;   /* stream kinds it trains on, bits */
 	bool slopes;      /* it uses ft_model_slopes */
+	/* Count memory of its own, beside a model with room for r; NULL: none.
+	   More than once, before start. */
+	int (*plan)(struct ft_trainer *t, const struct ft_reserve *r, bool more,
+		    struct ft_plan *p, struct ft_err *err);
 	/* Before the first step, and to let go. */
 	int (*start)(struct ft_trainer *t, struct ft_err *err);
 	void (*end)(struct ft_trainer *t);
@@ -56,6 +60,9 @@ struct ft_trainer {
 		run; /* dropout, adapter and save as of the present step */
 	float *logp, *coef, *entropy; /* [most predictions of a micro-batch] */
 	uint8_t *hit;
+	void *rows;             /* those four, one allocation */
+	struct ft_reserve room; /* of the model's passes */
+	struct ft_plan plan;
 	double weight; /* of the present step */
 
 	int64_t step, total; /* steps done, in all */
@@ -69,7 +76,8 @@ struct ft_trainer {
 /*
  * Run it all: load, resume, train, evaluate, save.  table is the tool's whole
  * option table.  Returns 0, or -1 with err; *signal is the signal that ended
- * it (a checkpoint was saved), else 0.  FT_EXIT_NO: too many steps in a row
+ * it (a checkpoint was saved), else 0.  With o->plan nothing is written and
+ * t->plan is all that comes of it.  FT_EXIT_NO: too many steps in a row
  * were not finite.
  */
 int ft_train(struct ft_trainer *t, const char *stream, int *signal,

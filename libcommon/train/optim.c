@@ -4,47 +4,59 @@
 #include <math.h>
 #include <string.h>
 
-static void *moment(struct ft_optimizer *p, struct ft_err *err)
+static void carve(struct ft_optimizer *p, struct ft_carve *c)
 {
+	const struct ft_train_opts *o = p->o;
 	struct ftk *k = p->b->k;
-	void *a = k->alloc(k, p->b->n * k->real_size);
+	bool adam = o->optim == FT_OPTIM_ADAMW;
+	size_t n = p->b->n;
 
-	if (a)
-		k->zero(k, a, p->b->n * k->real_size);
-	else
-		ft_err_set(err, FT_EXIT_SYS, "no memory for the optimizer");
-	return a;
+	c->part = FT_PLAN_MOMENTS;
+	if (adam || o->momentum > 0)
+		p->m = ft_take(c, n, k->real_size);
+	if (adam)
+		p->v = ft_take(c, n, k->real_size);
+	p->nmem = c->n;
+	c->part = FT_PLAN_WORK;
+	p->ws = ft_take(c, k->sumsq_ws(k, &(struct ftk_sumsq){.n = n}), 1);
+}
+
+void ft_optimizer_plan(struct ft_block *b, struct ftk *k,
+		       const struct ft_train_opts *o, struct ft_plan *plan)
+{
+	struct ft_block of = {.n = b->n, .k = k};
+	struct ft_optimizer p = {.b = &of, .o = o};
+	struct ft_carve c = {.plan = plan};
+
+	carve(&p, &c);
+	c.part = FT_PLAN_GRADIENTS;
+	ft_take(&c, b->n, k->real_size);
 }
 
 int ft_optimizer_init(struct ft_optimizer *p, struct ft_block *b,
 		      const struct ft_train_opts *o, struct ft_err *err)
 {
 	struct ftk *k = b->k;
-	size_t ws = k->sumsq_ws(k, &(struct ftk_sumsq){.n = b->n});
-	bool adam = o->optim == FT_OPTIM_ADAMW;
+	struct ft_carve c = {0};
 
 	*p = (struct ft_optimizer){.b = b, .o = o};
 	if (ft_block_grad(b, err) < 0)
 		return -1;
-	if ((adam || o->momentum > 0) && !(p->m = moment(p, err)))
-		return -1;
-	if (adam && !(p->v = moment(p, err)))
-		return -1;
-	p->ws = k->alloc(k, ws ? ws : 1);
-	return p->ws ? 0
-		     : ft_err_set(err, FT_EXIT_SYS, "no memory for scratch");
+	carve(p, &c);
+	p->mem = k->alloc(k, c.n + 1);
+	if (!p->mem)
+		return ft_err_set(err, FT_EXIT_SYS,
+				  "no memory for the optimizer");
+	c = (struct ft_carve){.base = p->mem};
+	carve(p, &c);
+	k->zero(k, p->mem, p->nmem);
+	return 0;
 }
 
 void ft_optimizer_release(struct ft_optimizer *p)
 {
-	struct ftk *k = p->b ? p->b->k : NULL;
-
-	if (k && p->m)
-		k->free(k, p->m);
-	if (k && p->v)
-		k->free(k, p->v);
-	if (k && p->ws)
-		k->free(k, p->ws);
+	if (p->mem)
+		p->b->k->free(p->b->k, p->mem);
 	*p = (struct ft_optimizer){0};
 }
 

@@ -4,6 +4,7 @@
 #define FT_TRAIN_OPTIM_H
 
 #include "libcommon/nn/block.h"
+#include "libcommon/nn/plan.h"
 #include "libcommon/train/options.h"
 
 struct ft_optimizer {
@@ -11,8 +12,14 @@ struct ft_optimizer {
 	const struct ft_train_opts *o;
 	void *m, *v; /* REAL [n]; v NULL for SGD, m too without momentum */
 	void *ws;
-	int64_t t; /* updates made */
+	void *mem;   /* all three, one allocation */
+	size_t nmem; /* bytes of m and v */
+	int64_t t;   /* updates made */
 };
+
+/* Count gradients, moments and scratch, before there is memory for b. */
+void ft_optimizer_plan(struct ft_block *b, struct ftk *k,
+		       const struct ft_train_opts *o, struct ft_plan *plan);
 
 int ft_optimizer_init(struct ft_optimizer *p, struct ft_block *b,
 		      const struct ft_train_opts *o, struct ft_err *err);

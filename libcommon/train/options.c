@@ -85,6 +85,10 @@ const struct ft_opt *ft_train_table(struct ft_train_opts *o)
 		FT_INT(0, "micro-batch-tokens", &o->micro_tokens, 1, 1 << 24,
 		       "N",
 		       "tokens computed at a time (a longer row still goes whole)"),
+		FT_PLAN_OPTS(&o->memory, &o->plan, &o->json),
+		FT_FLAG_FREE(
+			0, "gradient-checkpointing", &o->checkpointing,
+			"keep no activations of a layer but its input, and compute the others again"),
 		FT_REAL(0, "num-train-epochs", &o->epochs, 0, 1e6, "X",
 			"passes over the data"),
 		FT_INT(0, "max-steps", &o->max_steps, -1, big, "N",
@@ -150,7 +154,9 @@ int ft_train_check(struct ft_train_opts *o, struct ft_err *err)
 {
 	if (!o->model)
 		return ft_err_set(err, FT_EXIT_USAGE, "no model: give -m DIR");
-	if (!o->out)
+	if (ft_plan_check(o->memory, o->plan, o->json, &o->budget, err) < 0)
+		return -1;
+	if (!o->out && !o->plan)
 		return ft_err_set(err, FT_EXIT_USAGE,
 				  "no output directory: give -o DIR");
 	if (o->full && (o->adapter || ft_adapter_is(o->model)))

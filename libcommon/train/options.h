@@ -21,6 +21,9 @@ struct ft_train_opts {
 	bool lora_given; /* an option of a new adapter */
 	bool dropout_given;
 	struct ft_compute compute;
+	const char *memory;
+	size_t budget; /* bytes of --memory; 0: as much as it takes */
+	bool plan, json, checkpointing;
 	int64_t batch, accumulation, max_steps, save_steps, save_total_limit;
 	int64_t eval_steps, logging_steps, max_bad_steps, micro_tokens;
 	double epochs, lr, warmup_ratio, warmup_steps, decay, beta1, beta2, eps;

@@ -140,11 +140,11 @@ static void counts(const char *backend, bool full)
 		r.light = how[i][0];
 		r.heavy = how[i][1];
 		ft_model_plan_weights(e.m, &before);
-		ft_model_plan_acts(e.m, e.k, &r, &before);
+		ft_model_plan_acts(e.m, &r, true, &before);
 		if (i == 0 && ft_model_load(e.m, &err) < 0)
 			eng_die("load", &err);
 		ft_model_plan_weights(e.m, &after);
-		ft_model_plan_acts(e.m, e.k, &r, &after);
+		ft_model_plan_acts(e.m, &r, true, &after);
 		if (ft_model_reserve(e.m, &r, &err) < 0)
 			eng_die("reserve", &err);
 		taken = ft_model_bytes(e.m);
@@ -239,7 +239,7 @@ static void less(void)
 
 		r.light = i < LAYERS ? (size_t)i : LAYERS - 1;
 		r.heavy = i < LAYERS ? 0 : (size_t)i - LAYERS + 1;
-		ft_model_plan_acts(e.m, e.k, &r, &p);
+		ft_model_plan_acts(e.m, &r, true, &p);
 		n += p.part[FT_PLAN_KEPT] < last;
 		last = p.part[FT_PLAN_KEPT];
 	}

@@ -47,6 +47,8 @@ int main(int argc, char **argv)
 	method = ft_dpo_method(&dpo);
 	t.method = &method;
 	rc = ft_train(&t, argc > i ? argv[i] : NULL, &sig, &err);
+	if (!rc && o.plan)
+		rc = ft_plan_write(&t.plan, o.json, &err);
 	if (rc < 0)
 		ft_die_err(&err);
 	ft_trainer_release(&t);

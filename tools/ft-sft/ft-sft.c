@@ -28,6 +28,8 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	t.table = table;
 	rc = ft_train(&t, argc > i ? argv[i] : NULL, &sig, &err);
+	if (!rc && o.plan)
+		rc = ft_plan_write(&t.plan, o.json, &err);
 	if (rc < 0)
 		ft_die_err(&err);
 	ft_trainer_release(&t);
