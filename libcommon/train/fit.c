@@ -76,8 +76,11 @@ static int count(struct ft_trainer *t, const struct choice *how, bool more,
 	ft_pass_plan(r.t, r.nseg, p);
 	lay_rows(t, r.n, &c);
 	ft_data_plan(&t->data, p);
-	if (t->has_eval)
+	if (t->has_eval) {
 		ft_data_plan(&t->eval, p);
+		c.part = FT_PLAN_DATA;
+		ft_take(&c, t->eval.b.nrow, sizeof(*t->eval_rows));
+	}
 	return t->method->plan ? t->method->plan(t, &r, more, p, err) : 0;
 }
 

@@ -96,6 +96,9 @@ static int load_data(struct ft_trainer *t, const char *stream,
 	if (ft_data_load(&t->eval, o->eval_file, &w, err) < 0)
 		return -1;
 	t->has_eval = true;
+	t->eval_rows = ft_xcalloc(t->eval.b.nrow, sizeof(*t->eval_rows));
+	for (size_t i = 0; i < t->eval.b.nrow; i++)
+		t->eval_rows[i] = i;
 	return 0;
 }
 
@@ -208,22 +211,16 @@ static double epoch_of(const struct ft_trainer *t)
 static int evaluate(struct ft_trainer *t, struct ft_err *err)
 {
 	struct ft_sums sums = {{0}};
-	struct ft_str fields = {0};
-	size_t n = t->eval.b.nrow;
-	size_t *rows = ft_xcalloc(n, sizeof(*rows));
 	double loss;
 
-	for (size_t i = 0; i < n; i++)
-		rows[i] = i;
-	all_micros(t, &t->eval, rows, n, false, &sums);
-	free(rows);
+	all_micros(t, &t->eval, t->eval_rows, t->eval.b.nrow, false, &sums);
 	if (ft_data_check(&t->eval, err) < 0)
 		return -1;
-	ft_metric(&fields, "", "epoch", epoch_of(t));
-	loss = t->method->report(t, &sums, "eval_", &fields);
-	ft_metrics_put(&t->metrics, t->step, fields.s);
+	ft_str_clear(&t->fields);
+	ft_metric(&t->fields, "", "epoch", epoch_of(t));
+	loss = t->method->report(t, &sums, "eval_", &t->fields);
+	ft_metrics_put(&t->metrics, t->step, t->fields.s);
 	ft_info("step %lld eval_loss %.4f", (long long)t->step, loss);
-	ft_str_release(&fields);
 	return 0;
 }
 
@@ -237,15 +234,15 @@ struct window {
 static void log_window(struct ft_trainer *t, struct window *w, double norm,
 		       double lr)
 {
-	struct ft_str fields = {0};
+	struct ft_str *fields = &t->fields;
 
-	ft_metric(&fields, "", "epoch", epoch_of(t));
-	t->method->report(t, &t->window, "", &fields);
-	ft_metric(&fields, "", "grad_norm", norm);
-	ft_metric(&fields, "", "learning_rate", lr);
-	ft_metric(&fields, "", "num_tokens", (double)t->num_tokens);
-	ft_metrics_put(&t->metrics, t->step, fields.s);
-	ft_str_release(&fields);
+	ft_str_clear(fields);
+	ft_metric(fields, "", "epoch", epoch_of(t));
+	t->method->report(t, &t->window, "", fields);
+	ft_metric(fields, "", "grad_norm", norm);
+	ft_metric(fields, "", "learning_rate", lr);
+	ft_metric(fields, "", "num_tokens", (double)t->num_tokens);
+	ft_metrics_put(&t->metrics, t->step, fields->s);
 	*w = (struct window){.start = ft_now()};
 	t->window = (struct ft_sums){{0}};
 }
@@ -288,7 +285,6 @@ static int one_step(struct ft_trainer *t, size_t *rows, struct window *w,
 	size_t n = ft_data_step(&t->data, (uint64_t)t->step, rows);
 	double lr = ft_learning_rate(t->o, t->step, t->total);
 	struct ft_sums sums = {{0}};
-	struct ft_str none = {0};
 	double loss, norm;
 	char values[160];
 	bool log;
@@ -306,8 +302,8 @@ static int one_step(struct ft_trainer *t, size_t *rows, struct window *w,
 	if (ft_data_check(&t->data, err) < 0)
 		return -1;
 	t->run.dropout = 0;
-	loss = t->method->report(t, &sums, "", &none);
-	ft_str_release(&none);
+	ft_str_clear(&t->fields);
+	loss = t->method->report(t, &sums, "", &t->fields);
 	norm = ft_optimizer_norm(&t->optim);
 	if (apply(t, loss, norm, lr, err) < 0)
 		return -1;
@@ -402,5 +398,7 @@ void ft_trainer_release(struct ft_trainer *t)
 	ft_pass_release(&t->pass);
 	ft_metrics_close(&t->metrics);
 	free(t->rows);
+	free(t->eval_rows);
+	ft_str_release(&t->fields);
 	ft_unload(&t->l);
 }

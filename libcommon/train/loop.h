@@ -55,6 +55,7 @@ struct ft_trainer {
 		reference; /* DPO's frozen adapter, saved with checkpoints; or NULL */
 	struct ft_data data, eval;
 	bool has_eval;
+	size_t *eval_rows; /* all of eval's */
 	struct ft_pass pass;
 	struct ft_run
 		run; /* dropout, adapter and save as of the present step */
@@ -68,6 +69,7 @@ struct ft_trainer {
 	int64_t step, total; /* steps done, in all */
 	int64_t bad, num_tokens, skipped;
 	struct ft_metrics metrics;
+	struct ft_str fields;  /* of the line that is being made */
 	char start_digest[65]; /* the model training began from */
 	double train_loss_sum; /* over steps that were applied */
 	struct ft_sums window; /* since the last logged line */
