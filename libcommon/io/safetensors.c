@@ -265,6 +265,24 @@ int ft_st_parse(struct ft_st *st, const char *hdr, size_t n, uint64_t ndata,
 	return -1;
 }
 
+void ft_st_forget(const struct ft_st *st, const struct ft_tensor *t)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t from = (uintptr_t)t->data, to = from + t->nbytes;
+
+	for (size_t i = 0; i < st->nmap; i++) {
+		uintptr_t p = (uintptr_t)st->map[i].p;
+
+		if (from < p || to > p + st->map[i].n)
+			continue;
+		from = (from + page - 1) / page * page;
+		to = to / page * page;
+		if (from < to)
+			(void)madvise((void *)from, to - from, MADV_DONTNEED);
+		return;
+	}
+}
+
 void ft_st_release(struct ft_st *st)
 {
 	for (size_t i = 0; i < st->nmap; i++)

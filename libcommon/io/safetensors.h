@@ -95,6 +95,9 @@ int ft_st_open(struct ft_st *st, const char *path, struct ft_err *err);
 int ft_st_open_dir(struct ft_st *st, const char *dir, struct ft_err *err);
 const struct ft_tensor *ft_st_find(const struct ft_st *st, const char *name);
 const char *ft_st_meta(const struct ft_st *st, const char *key); /* or NULL */
+/* Let go of the pages of a mapped tensor; whoever looks again reads them
+   again. */
+void ft_st_forget(const struct ft_st *st, const struct ft_tensor *t);
 void ft_st_release(struct ft_st *st);
 
 /*

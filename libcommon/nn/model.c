@@ -129,6 +129,7 @@ static int load_frozen(struct ft_model *m, struct ft_carve *c,
 
 		if (make_handle(m, c, w, &mat, err) < 0)
 			return -1;
+		ft_st_forget(&m->st, t);
 		if (!k->bias)
 			return 0;
 		t = want(m, k, "bias", err);
@@ -339,6 +340,7 @@ static int load_block(struct ft_model *m, struct ft_err *err)
 				  ft_block_at(&m->block, m->block.p, p->off), t,
 				  err) < 0)
 			return -1;
+		ft_st_forget(&m->st, t);
 	}
 	return 0;
 }
