@@ -5,6 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "libcommon/base/die.h"
 
 _Noreturn void ft_no_memory(size_t nbytes)
@@ -67,6 +71,17 @@ char *ft_xstrndup(const char *s, size_t n)
 		memcpy(p, s, n);
 	p[n] = 0;
 	return p;
+}
+
+size_t ft_heap(void)
+{
+#if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 33)
+	struct mallinfo2 i = mallinfo2();
+
+	return i.uordblks + i.hblkhd;
+#else
+	return 0;
+#endif
 }
 
 int ft_mul(size_t a, size_t b, size_t *r)

@@ -7,7 +7,9 @@
 #include "libcommon/base/mem.h"
 #include "libcommon/base/rng.h"
 
-enum { PREFILL = 1024, CACHE_BYTES = 1 << 30 };
+/* A pass has up to PREFILL tokens of prompts, or a longer one alone.  A cache
+   that may grow does so by PLACES for each prompt. */
+enum { PREFILL = 1024, PLACES = 64, CACHE_BYTES = 1 << 30 };
 
 /* A prompt under way: places [base, base + n) of the cache hold it, behind
    them max_new for each sample. */
@@ -31,11 +33,14 @@ struct gen {
 	const struct ft_adapter *a;
 	const struct ft_gen_opts *o;
 	const struct ft_gen_io *io;
-	struct ft_gen_prompt p; /* the next to admit */
-	size_t next;            /* its number */
-	bool waits, end;        /* it is there; there are no more */
+	struct ft_gen_prompt *queue; /* [capseq] to admit, the next first */
+	size_t nqueue;
+	size_t next; /* the number of the next */
+	bool end;    /* there are no more to ask for */
+	bool drain;  /* nothing is admitted before all is done */
 
 	struct ft_kv kv;
+	void *cache;          /* all of it, one allocation */
 	struct group **group; /* by base */
 	size_t ngroup;
 	struct seq *seq;
@@ -54,9 +59,26 @@ struct gen {
 	size_t rows; /* of logits at a time */
 };
 
-static size_t need(const struct gen *g)
+/* Places for a prompt of n tokens and its samples. */
+static size_t need(const struct ft_gen_opts *o, size_t n)
 {
-	return g->p.n + (size_t)(g->o->samples * g->o->max_new);
+	return n + (size_t)o->samples * (size_t)o->max_new;
+}
+
+static size_t round_up(size_t n, size_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
+/* Prompts that go together. */
+static size_t together(const struct ft_gen_opts *o)
+{
+	return o->batch > o->samples ? (size_t)(o->batch / o->samples) : 1;
+}
+
+static size_t sequences(const struct ft_gen_opts *o)
+{
+	return (size_t)(o->batch > o->samples ? o->batch : o->samples);
 }
 
 /* First fit between the groups that are there; SIZE_MAX when none does. */
@@ -89,10 +111,10 @@ static void add_group(struct gen *g, size_t base, size_t at)
 	size_t samples = (size_t)g->o->samples;
 	struct group *n = ft_xcalloc(1, sizeof(*n));
 
-	*n = (struct group){.p = g->p,
+	*n = (struct group){.p = g->queue[0],
 			    .prompt = g->next++,
 			    .base = base,
-			    .size = need(g),
+			    .size = need(g->o, g->queue[0].n),
 			    .live = samples,
 			    .fresh = true};
 	memmove(g->group + at + 1, g->group + at,
@@ -108,7 +130,7 @@ static void add_group(struct gen *g, size_t base, size_t at)
 		q->ids = ft_xcalloc((size_t)g->o->max_new, sizeof(*q->ids));
 		q->logps = ft_xcalloc((size_t)g->o->max_new, sizeof(*q->logps));
 	}
-	g->waits = false;
+	memmove(g->queue, g->queue + 1, --g->nqueue * sizeof(*g->queue));
 }
 
 static void add_token(struct gen *g, int32_t id, size_t pos, size_t place)
@@ -263,70 +285,196 @@ static void free_cache(struct gen *g)
 {
 	struct ftk *k = ft_model_backend(g->m);
 
-	for (size_t l = 0; l < ft_model_config(g->m)->layers; l++) {
-		if (g->kv.k && g->kv.k[l])
-			k->free(k, g->kv.k[l]);
-		if (g->kv.v && g->kv.v[l])
-			k->free(k, g->kv.v[l]);
-	}
+	if (g->cache)
+		k->free(k, g->cache);
+	g->cache = NULL;
 	free(g->kv.k);
 	free(g->kv.v);
 	g->kv = (struct ft_kv){0};
 }
 
-/* Places for a batch of prompts like the present one, rounded up, or as many as
-   CACHE_BYTES hold; but at least for this one. */
-static size_t wanted_cap(const struct gen *g)
+static void carve_cache(const struct ft_model *m, struct ft_kv *kv,
+			struct ft_carve *c)
 {
-	const struct ft_config *c = ft_model_config(g->m);
-	size_t act = ft_model_backend(g->m)->act_size;
-	size_t width = c->kv_heads * c->head_dim * act;
-	size_t most = CACHE_BYTES / (2 * c->layers * width);
-	size_t groups = (size_t)(g->o->batch / g->o->samples);
-	size_t cap = (need(g) + PREFILL - 1) / PREFILL * PREFILL;
+	const struct ft_config *cfg = ft_model_config(m);
+	size_t act = ft_model_backend(m)->act_size;
+	size_t width = cfg->kv_heads * cfg->head_dim * act;
 
-	cap *= groups ? groups : 1;
-	if (cap > most)
-		cap = most;
-	return cap < need(g) ? need(g) : cap;
+	c->part = FT_PLAN_CACHE;
+	for (size_t l = 0; l < cfg->layers; l++) {
+		void *k = ft_take(c, kv->cap, width);
+		void *v = ft_take(c, kv->cap, width);
+
+		if (c->base) {
+			kv->k[l] = k;
+			kv->v[l] = v;
+		}
+	}
 }
 
-/* A larger cache, while there is nothing in it. */
-static int cache(struct gen *g, struct ft_err *err)
+static size_t cache_bytes(const struct ft_model *m, size_t places)
 {
-	const struct ft_config *c = ft_model_config(g->m);
-	size_t act = ft_model_backend(g->m)->act_size;
-	size_t width = c->kv_heads * c->head_dim * act, cap = wanted_cap(g);
+	struct ft_kv kv = {.cap = places};
+	struct ft_carve c = {0};
 
-	if (g->nseq || cap <= g->kv.cap)
-		return 0;
-	free_cache(g);
-	g->kv.cap = cap;
-	g->kv.k = ft_xcalloc(c->layers, sizeof(*g->kv.k));
-	g->kv.v = ft_xcalloc(c->layers, sizeof(*g->kv.v));
-	for (size_t l = 0; l < c->layers; l++) {
-		g->kv.k[l] = dev(g, g->kv.cap, width, err);
-		g->kv.v[l] = dev(g, g->kv.cap, width, err);
-		if (!g->kv.k[l] || !g->kv.v[l])
-			return -1;
+	carve_cache(m, &kv, &c);
+	return c.n;
+}
+
+/* What decides how much is taken. */
+struct sizes {
+	size_t prompts, tokens, longest;
+	bool all; /* there are no other prompts */
+};
+
+/* Prompts' tokens of a pass. */
+static size_t pass_tokens(const struct sizes *s)
+{
+	size_t n = round_up(s->longest, PREFILL);
+
+	if (s->all && s->tokens < n)
+		n = s->tokens;
+	return n < s->longest ? s->longest : n;
+}
+
+/* Places for as many as go together, or as CACHE_BYTES hold; but at least for
+   the longest. */
+static size_t wanted_places(const struct ft_model *m,
+			    const struct ft_gen_opts *o, const struct sizes *s)
+{
+	size_t most = CACHE_BYTES / cache_bytes(m, 1);
+	size_t n = together(o) * round_up(need(o, s->longest), PLACES);
+	size_t least = need(o, s->longest);
+
+	if (s->all && s->prompts <= together(o))
+		n = s->tokens + s->prompts * need(o, 0);
+	if (n > most)
+		n = most;
+	return n < least ? least : n;
+}
+
+static struct ft_reserve room_for(const struct ft_gen_opts *o,
+				  const struct ft_adapter *a, size_t tokens,
+				  size_t longest)
+{
+	size_t n = sequences(o);
+
+	return (struct ft_reserve){.t = tokens + n,
+				   .nseg = n,
+				   .n = n,
+				   .positions = longest + (size_t)o->max_new,
+				   .r = a ? a->max_r : 0};
+}
+
+/* All but the cache, whatever is in it. */
+static void count_rest(struct ft_model *m, const struct ft_adapter *a,
+		       const struct ft_gen_opts *o, size_t tokens,
+		       size_t longest, struct ft_plan *p)
+{
+	struct ft_reserve r = room_for(o, a, tokens, longest);
+	struct ft_carve c = {.plan = p, .part = FT_PLAN_WORK};
+
+	ft_model_plan_acts(m, &r, false, p);
+	ft_pass_plan(r.t, r.nseg, p);
+	ft_take(&c, FT_GEN_AHEAD * r.n,
+		(size_t)o->max_new * (sizeof(int32_t) + sizeof(float)));
+}
+
+/* Places and prompts' tokens of a pass as of s, within the budget: 0 and what
+   is the least when there is no such. */
+static size_t choose(struct ft_model *m, const struct ft_adapter *a,
+		     const struct ft_gen_opts *o, const struct sizes *s,
+		     size_t *tokens, size_t *least)
+{
+	size_t n = wanted_places(m, o, s), one = need(o, s->longest);
+	size_t each = cache_bytes(m, 64), rest;
+
+	*tokens = pass_tokens(s);
+	if (!o->budget)
+		return n;
+	for (;;) {
+		struct ft_plan p = {0};
+
+		count_rest(m, a, o, *tokens, s->longest, &p);
+		rest = o->taken + ft_plan_total(&p);
+		if (rest + cache_bytes(m, n) <= o->budget)
+			return n;
+		if (*tokens == s->longest)
+			break;
+		*tokens = *tokens / 2 > s->longest ? *tokens / 2 : s->longest;
 	}
+	*least = rest + cache_bytes(m, one);
+	if (*least > o->budget)
+		return 0;
+	/* whole lines of memory, whatever the width of a place */
+	n = (o->budget - rest) / each * 64;
+	return n > one ? n : one;
+}
+
+int ft_gen_plan(struct ft_model *m, const struct ft_adapter *a,
+		const struct ft_gen_opts *o, const struct ft_gen_sizes *all,
+		struct ft_plan *p, struct ft_err *err)
+{
+	struct sizes s = {all->prompts, all->tokens, all->longest, true};
+	struct ft_carve c = {.plan = p};
+	size_t tokens, least = 0;
+	struct ft_kv kv = {.cap = choose(m, a, o, &s, &tokens, &least)};
+
+	if (!kv.cap)
+		return ft_plan_refuse(o->budget, least, err);
+	count_rest(m, a, o, tokens, s.longest, p);
+	carve_cache(m, &kv, &c);
+	p->tokens = tokens + sequences(o);
+	p->places = kv.cap;
 	return 0;
 }
 
-/* Room for passes with the present prompt; what is kept between passes, the
-   cache, is not touched. */
-static int reserve(struct gen *g, struct ft_err *err)
+static struct sizes sizes_of(const struct gen *g)
 {
-	struct ft_reserve r = {
-		.r = g->a ? g->a->max_r : 0, .nseg = g->capseq, .n = g->capseq};
+	struct sizes s = {.longest = g->longest, .all = g->end && !g->next};
+
+	for (size_t i = 0; i < g->nqueue; i++) {
+		size_t n = g->queue[i].n;
+
+		s.prompts++;
+		s.tokens += n;
+		s.longest = n > s.longest ? n : s.longest;
+	}
+	return s;
+}
+
+/* A larger cache, while there is nothing in it. */
+static int make_cache(struct gen *g, size_t places, struct ft_err *err)
+{
+	const struct ft_config *cfg = ft_model_config(g->m);
+	struct ft_carve c = {0};
+
+	if (places <= g->kv.cap)
+		return 0;
+	free_cache(g);
+	g->cache = dev(g, cache_bytes(g->m, places), 1, err);
+	if (!g->cache)
+		return -1;
+	g->kv.k = ft_xcalloc(cfg->layers, sizeof(*g->kv.k));
+	g->kv.v = ft_xcalloc(cfg->layers, sizeof(*g->kv.v));
+	g->kv.cap = places;
+	c.base = g->cache;
+	carve_cache(g->m, &g->kv, &c);
+	return 0;
+}
+
+/* Room for passes with prompts of so many tokens; what is kept between passes,
+   the cache, is not touched. */
+static int reserve(struct gen *g, size_t tokens, size_t longest,
+		   struct ft_err *err)
+{
+	struct ft_reserve r = room_for(g->o, g->a, tokens, longest);
 	struct ft_pass *p = &g->pass;
 
-	if (g->p.n <= g->longest)
+	if (tokens <= g->prefill && longest <= g->longest)
 		return 0;
-	g->longest = (g->p.n + PREFILL - 1) / PREFILL * PREFILL;
-	g->prefill = g->longest;
-	r.t = g->prefill + g->capseq;
-	r.positions = g->longest + (size_t)g->o->max_new;
+	g->prefill = tokens;
+	g->longest = longest;
 	p->ids = ft_xrealloc(p->ids, r.t, sizeof(*p->ids));
 	p->pos = ft_xrealloc(p->pos, r.t, sizeof(*p->pos));
 	p->key = ft_xrealloc(p->key, r.t, sizeof(*p->key));
@@ -334,13 +482,32 @@ static int reserve(struct gen *g, struct ft_err *err)
 	return ft_model_reserve(g->m, &r, err);
 }
 
+/* Nothing is under way: room for what waits. */
+static int size_up(struct gen *g, struct ft_err *err)
+{
+	struct sizes s = sizes_of(g);
+	size_t tokens, least = 0;
+	size_t places = choose(g->m, g->a, g->o, &s, &tokens, &least);
+
+	if (!places)
+		return ft_plan_refuse(g->o->budget, least, err);
+	/* within a budget a cache that is too large may have to go first */
+	if (g->o->budget && tokens > g->prefill && places < g->kv.cap)
+		free_cache(g);
+	if (tokens < g->prefill)
+		tokens = g->prefill;
+	if (reserve(g, tokens, s.longest, err) < 0)
+		return -1;
+	return make_cache(g, places, err);
+}
+
 static void arrays(struct gen *g)
 {
-	g->capseq = (size_t)(g->o->batch > g->o->samples ? g->o->batch
-							 : g->o->samples);
+	g->capseq = sequences(g->o);
 	g->pass.seg = ft_xcalloc(g->capseq, sizeof(*g->pass.seg));
 	g->seq = ft_xcalloc(g->capseq, sizeof(*g->seq));
 	g->group = ft_xcalloc(g->capseq + 1, sizeof(struct group *));
+	g->queue = ft_xcalloc(g->capseq + 1, sizeof(*g->queue));
 }
 
 static int draws(struct gen *g, struct ft_err *err)
@@ -398,6 +565,7 @@ static void release(struct gen *g)
 	free(g->place);
 	free(g->seq);
 	free(g->group);
+	free(g->queue);
 	free(g->src);
 	free(g->id);
 	free(g->logp);
@@ -410,47 +578,88 @@ static void release(struct gen *g)
 
 /* --- a step --- */
 
-/* Have the next prompt wait, and room for it to be computed. */
-static int fetch(struct gen *g, struct ft_err *err)
+/* Have so many prompts wait, if there are as many. */
+static int fetch(struct gen *g, size_t n, struct ft_err *err)
 {
-	int rc;
+	while (g->nqueue < n && !g->end) {
+		struct ft_gen_prompt *p = &g->queue[g->nqueue];
+		int rc = g->io->next(g->io->self, p, err);
 
-	if (g->waits || g->end)
-		return 0;
-	rc = g->io->next(g->io->self, &g->p, err);
-	if (rc < 0)
+		if (rc < 0)
+			return -1;
+		g->end = !rc;
+		g->nqueue += rc > 0;
+		if (rc && need(g->o, p->n) > INT32_MAX)
+			return ft_err_set(
+				err, FT_EXIT_SYS,
+				"no memory for generation (%zu places)",
+				need(g->o, p->n));
+	}
+	return 0;
+}
+
+/* Nothing is under way: what goes next is known before memory is taken. */
+static int begin(struct gen *g, struct ft_err *err)
+{
+	g->drain = false;
+	if (fetch(g, together(g->o), err) < 0)
 		return -1;
-	g->waits = rc > 0;
-	g->end = !rc;
-	if (!rc)
+	if (!g->nqueue)
 		return 0;
-	if (need(g) > INT32_MAX)
-		return ft_err_set(err, FT_EXIT_SYS,
-				  "no memory for generation (%zu places)",
-				  need(g));
-	if (reserve(g, err) < 0)
+	if (size_up(g, err) < 0)
 		return -1;
 	return g->d_id ? 0 : draws(g, err);
+}
+
+/* A prompt that has come does not fit: memory may grow once nothing is under
+   way; else it waits for others to be done. */
+static int grows(struct gen *g, bool *fits, struct ft_err *err)
+{
+	struct sizes s = {.longest = g->queue[0].n};
+
+	*fits = false;
+	if (s.longest > g->longest && !g->o->budget) {
+		*fits = true;
+		return reserve(g, pass_tokens(&s), round_up(s.longest, PREFILL),
+			       err);
+	}
+	g->drain = true;
+	return 0;
 }
 
 /* Take in what fits. */
 static int admit(struct gen *g, struct ft_err *err)
 {
 	size_t fresh = 0, samples = (size_t)g->o->samples, at, base;
+	bool fits;
 
-	while (!g->nseq || g->nseq + samples <= (size_t)g->o->batch) {
+	if (!g->nseq && begin(g, err) < 0)
+		return -1;
+	while (!g->drain &&
+	       (!g->nseq || g->nseq + samples <= (size_t)g->o->batch)) {
+		const struct ft_gen_prompt *p = g->queue;
+
 		if (too_far(g))
 			return 0;
-		if (fetch(g, err) < 0)
+		if (fetch(g, 1, err) < 0)
 			return -1;
-		if (!g->waits || (fresh && fresh + g->p.n > g->prefill))
+		if (!g->nqueue || (fresh && fresh + p->n > g->prefill))
 			return 0;
-		if (cache(g, err) < 0)
-			return -1;
-		base = find_room(g, need(g), &at);
-		if (base == SIZE_MAX)
+		if (p->n > g->longest) {
+			if (grows(g, &fits, err) < 0)
+				return -1;
+			if (!fits)
+				return 0;
+		}
+		base = find_room(g, need(g->o, p->n), &at);
+		if (base == SIZE_MAX) {
+			struct sizes s = {.longest = p->n};
+			size_t n = wanted_places(g->m, g->o, &s);
+
+			g->drain = !g->o->budget && n > g->kv.cap / 4 * 5;
 			return 0;
-		fresh += g->p.n;
+		}
+		fresh += p->n;
 		add_group(g, base, at);
 	}
 	return 0;
@@ -483,7 +692,7 @@ int ft_generate(struct ft_model *m, const struct ft_adapter *a,
 	arrays(&g);
 	do
 		rc = step(&g, err);
-	while (!rc && (g.nseq || !g.end));
+	while (!rc && (g.nseq || g.nqueue || !g.end));
 	release(&g);
 	return rc;
 }

@@ -15,6 +15,8 @@ struct ft_gen_opts {
 	int64_t samples, max_new, top_k, batch; /* batch: sequences at a time */
 	double temperature, top_p;
 	int64_t seed;
+	/* Bytes that all may take, and what is taken already; 0: any. */
+	size_t budget, taken;
 };
 #define FT_GEN_DEFAULTS                                                      \
 	{                                                                    \
@@ -39,9 +41,10 @@ struct ft_gen_out {
 /* Where prompts come from and samples go. */
 struct ft_gen_io {
 	void *self;
-	/* The next prompt: 1, 0 at the end, -1 with err filled.  Asked for as
-	   soon as there is room for one, and not before; so what is computed
-	   together depends on the prompts alone. */
+	/* The next prompt: 1, 0 at the end, -1 with err filled.  Asked for when
+	   nothing is under way, as many as go together; else one as soon as
+	   there may be room for it.  So what is computed together depends on
+	   the prompts alone. */
 	int (*next)(void *self, struct ft_gen_prompt *p, struct ft_err *err);
 	/* A token came; true ends its sequence.  May be NULL. */
 	bool (*token)(void *self, size_t prompt, size_t sample, int32_t id);
@@ -49,6 +52,16 @@ struct ft_gen_io {
 	int (*done)(void *self, const struct ft_gen_out *out,
 		    struct ft_err *err);
 };
+
+/* What generating for prompts that are known takes, beside the model and the
+   adapter, into p: no less than it will be, for prompts of one length just
+   that.  Within o->budget, or FT_EXIT_SYS and the least that does. */
+struct ft_gen_sizes {
+	size_t prompts, tokens, longest;
+};
+int ft_gen_plan(struct ft_model *m, const struct ft_adapter *a,
+		const struct ft_gen_opts *o, const struct ft_gen_sizes *all,
+		struct ft_plan *p, struct ft_err *err);
 
 /* All prompts that io has.  Memory does not grow with their number: none is
    taken while one that came FT_GEN_AHEAD * batch before is not done. */

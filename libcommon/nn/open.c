@@ -76,6 +76,17 @@ int ft_load(struct ft_loaded *l, const struct ft_compute *c, const char *model,
 	return ft_model_load(l->model, err);
 }
 
+void ft_load_plan(const struct ft_loaded *l, size_t heap, struct ft_plan *p)
+{
+	struct ft_carve c = {.plan = p, .part = FT_PLAN_ADAPTER};
+
+	ft_model_plan_weights(l->model, p);
+	if (l->has_adapter)
+		ft_take(&c, l->adapter.b.n, l->k->real_size);
+	c.part = FT_PLAN_PROGRAM;
+	ft_take(&c, FT_PLAN_LEAST + heap, 1);
+}
+
 void ft_unload(struct ft_loaded *l)
 {
 	if (l->has_adapter)

@@ -56,6 +56,10 @@ int ft_plan_size(const char *text, size_t *n);
    least, in whole megabytes. */
 int ft_plan_refuse(size_t budget, size_t least, struct ft_err *err);
 
+/* What a program takes that does nothing: its libraries' data, stacks, tables
+   of names. */
+enum { FT_PLAN_LEAST = 3 << 20 };
+
 /* To standard output. */
 int ft_plan_write(const struct ft_plan *p, bool json, struct ft_err *err);
 

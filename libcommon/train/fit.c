@@ -5,9 +5,8 @@
 
 #include "libcommon/base/mem.h"
 
-/* Fewer tokens than ENOUGH at a time make products slow.  PROGRAM is what the
-   program itself takes: its libraries' data, stacks, tables of names. */
-enum { ENOUGH = 512, PROGRAM = 3 << 20 };
+/* Fewer tokens at a time make products slow. */
+enum { ENOUGH = 512 };
 
 struct choice {
 	size_t tokens, light, heavy;
@@ -67,7 +66,7 @@ static int count(struct ft_trainer *t, const struct choice *how, bool more,
 			      .light = r.light,
 			      .heavy = r.heavy,
 			      .trains = true};
-	p->part[FT_PLAN_PROGRAM] = PROGRAM;
+	p->part[FT_PLAN_PROGRAM] = FT_PLAN_LEAST;
 	ft_model_plan_weights(t->l.model, p);
 	if (t->run.adapter)
 		ft_take(&c, t->block->n, t->l.k->real_size);

@@ -13,7 +13,8 @@
 #include "libcommon/text/tokenizer.h"
 
 struct cmdline {
-	const char *model, *adapter, *base, *out, *map, *prompt;
+	const char *model, *adapter, *base, *out, *map, *prompt, *memory;
+	bool plan, json;
 	struct ft_compute compute;
 	struct ft_gen_opts gen;
 	struct ft_opt_list stop;
@@ -46,6 +47,7 @@ struct job {
 	struct ask **ask;     /* those under way, in order */
 	size_t first, n, cap; /* number of ask[0], how many */
 	struct ft_output *out;
+	struct ft_plan plan;
 };
 
 static void check(int rc, struct ft_err *err)
@@ -361,6 +363,29 @@ static int on_done(void *self, const struct ft_gen_out *o, struct ft_err *err)
 	return write_out(j, err);
 }
 
+/* What generating for all prompts would take. */
+static void plan(struct job *j)
+{
+	const struct ft_adapter *a = j->l.has_adapter ? &j->l.adapter : NULL;
+	struct ft_gen_sizes s = {0};
+	struct ft_gen_prompt p;
+	struct ft_err err = {0};
+	int rc;
+
+	while ((rc = on_next(j, &p, &err)) > 0) {
+		s.prompts++;
+		s.tokens += p.n;
+		s.longest = p.n > s.longest ? p.n : s.longest;
+		free_ask(j, j->ask[--j->n]);
+	}
+	check(rc, &err);
+	if (s.prompts)
+		check(ft_gen_plan(j->l.model, a, &j->cmd->gen, &s, &j->plan,
+				  &err),
+		      &err);
+	check(ft_plan_write(&j->plan, j->cmd->json, &err), &err);
+}
+
 static void run(struct job *j, char **files, int nfiles)
 {
 	const struct ft_gen_io io = {.self = j,
@@ -372,9 +397,13 @@ static void run(struct job *j, char **files, int nfiles)
 	if (!j->cmd->prompt)
 		check(ft_rows_open(&j->rows, files, nfiles, j->cmd->map, &err),
 		      &err);
-	check(ft_generate(j->l.model, j->l.has_adapter ? &j->l.adapter : NULL,
-			  &j->cmd->gen, &io, &err),
-	      &err);
+	if (j->cmd->plan)
+		plan(j);
+	else
+		check(ft_generate(j->l.model,
+				  j->l.has_adapter ? &j->l.adapter : NULL,
+				  &j->cmd->gen, &io, &err),
+		      &err);
 	if (j->rows)
 		ft_rows_close(j->rows);
 	free(j->ask);
@@ -385,10 +414,11 @@ static void load(struct job *j)
 	const struct cmdline *cmd = j->cmd;
 	struct ft_str path = {0};
 	struct ft_err err = {0};
+	size_t heap = ft_heap();
 	FILE *f;
 
-	check(ft_load(&j->l, &cmd->compute, cmd->model, cmd->adapter, cmd->base,
-		      false, &err),
+	check(ft_load_begin(&j->l, &cmd->compute, cmd->model, cmd->adapter,
+			    cmd->base, false, &err),
 	      &err);
 	ft_str_addf(&path, "%s/tokenizer.json", j->l.dir);
 	f = fopen(path.s, "r");
@@ -400,6 +430,9 @@ static void load(struct job *j)
 		       "--stop needs the model's tokenizer.json");
 	}
 	ft_str_release(&path);
+	ft_load_plan(&j->l, ft_heap() - heap, &j->plan);
+	if (!cmd->plan)
+		check(ft_model_load(j->l.model, &err), &err);
 }
 
 int main(int argc, char **argv)
@@ -439,6 +472,7 @@ int main(int argc, char **argv)
 			"no BOS before the prompt"),
 		FT_INT(0, "batch-size", &cmd.gen.batch, 1, 65536, "N",
 		       "sequences at a time"),
+		FT_PLAN_OPTS(&cmd.memory, &cmd.plan, &cmd.json),
 		FT_COMPUTE_OPTS(&cmd.compute),
 		FT_END,
 	};
@@ -454,11 +488,17 @@ int main(int argc, char **argv)
 		ft_die(FT_EXIT_USAGE, "no model: give -m DIR");
 	if (cmd.prompt && i < argc)
 		ft_die(FT_EXIT_USAGE, "--prompt or rows, not both");
+	check(ft_plan_check(cmd.memory, cmd.plan, cmd.json, &cmd.gen.budget,
+			    &err),
+	      &err);
 	cmd.gen.seed = cmd.compute.seed;
 	load(&j);
-	check(ft_output_open(&j.out, cmd.out, cmd.zstd, &err), &err);
+	cmd.gen.taken = ft_plan_total(&j.plan);
+	if (!cmd.plan)
+		check(ft_output_open(&j.out, cmd.out, cmd.zstd, &err), &err);
 	run(&j, argv + i, argc - i);
-	check(ft_output_commit(j.out, &err), &err);
+	if (j.out)
+		check(ft_output_commit(j.out, &err), &err);
 	ft_tok_free(j.tok);
 	free(cmd.stop.v);
 	ft_unload(&j.l);
