@@ -13,10 +13,11 @@
 #include "libcommon/text/tokenizer.h"
 
 struct cmdline {
-	const char *model, *adapter, *base, *out, *rows, *map;
+	const char *model, *adapter, *base, *out, *rows, *map, *memory;
 	struct ft_compute compute;
 	int64_t tokens;
-	bool zstd, columns;
+	bool zstd, columns, plan, json;
+	size_t budget;
 };
 
 struct scorer {
@@ -33,6 +34,11 @@ struct scorer {
 	struct ft_rows *rows;       /* with --rows */
 	struct ft_row row;
 	struct ft_str line, piece;
+	/* memory: what is there before the first pass, and room for passes and
+	   the documents so far; tokens at a time that fit */
+	struct ft_plan start;
+	struct ft_reserve room;
+	size_t ntok, nseg, nrow, tokens;
 };
 
 static void check(int rc, struct ft_err *err)
@@ -41,22 +47,97 @@ static void check(int rc, struct ft_err *err)
 		ft_die_err(err);
 }
 
-static void reserve(struct scorer *s)
-{
-	struct ft_err err = {0};
-	struct ft_reserve r = {.t = s->pass.t,
-			       .nseg = s->pass.nseg,
-			       .n = s->pass.n,
-			       .positions = s->pass.maxpos,
-			       .r = s->l.has_adapter ? s->l.adapter.max_r : 0};
+/* --- memory --- */
 
+static size_t most(size_t a, size_t b)
+{
+	return a > b ? a : b;
+}
+
+static size_t row_tokens(const struct ft_tokens *b, size_t i)
+{
+	return (size_t)(b->cu_seqlens[b->cu_rows[i + 1]] -
+			b->cu_seqlens[b->cu_rows[i]]);
+}
+
+static size_t longest(const struct ft_tokens *b)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->nrow; i++)
+		n = most(n, row_tokens(b, i));
+	return n;
+}
+
+/* Room for passes of so many tokens over a document too. */
+static struct ft_reserve room_for(const struct scorer *s,
+				  const struct ft_tokens *b, size_t tokens)
+{
+	struct ft_reserve r = s->room;
+	size_t row = longest(b), t = most(row, tokens), segs = 0;
+
+	for (size_t i = 0; i < b->nrow; i++)
+		segs = most(segs, (size_t)(b->cu_rows[i + 1] - b->cu_rows[i]));
+	t = t < b->ntok ? t : b->ntok;
+	r.t = most(r.t, t);
+	r.n = r.t;
+	r.nseg = most(r.nseg, segs * (t < b->nrow ? t : b->nrow));
+	r.positions = most(r.positions, row);
+	r.r = s->l.has_adapter ? s->l.adapter.max_r : 0;
+	return r;
+}
+
+static void count(struct scorer *s, const struct ft_reserve *r,
+		  struct ft_plan *p)
+{
+	struct ft_carve c = {.plan = p, .part = FT_PLAN_WORK};
+
+	*p = s->start;
+	ft_model_plan_acts(s->l.model, r, false, p);
+	ft_pass_plan(r->t, r->nseg, p);
+	ft_take(&c, r->n, sizeof(*s->logp) + sizeof(*s->hit));
+	c.part = FT_PLAN_DATA;
+	/* a document as it lies in the file, as it is in memory, and what is
+	   said of its tokens */
+	ft_take(&c, s->ntok, 2 * (sizeof(int32_t) + 1) + sizeof(float) + 1);
+	ft_take(&c, s->nseg, sizeof(int32_t) + sizeof(int64_t));
+	ft_take(&c, s->nrow, sizeof(int32_t) + 3 * sizeof(int64_t));
+	p->tokens = r->t;
+}
+
+/* The next document: as many tokens at a time as the budget has room for. */
+static void make_room(struct scorer *s, const struct ft_tokens *b)
+{
+	struct ft_reserve r;
+	struct ft_err err = {0};
+	struct ft_plan p;
+
+	s->ntok = most(s->ntok, b->ntok);
+	s->nseg = most(s->nseg, b->nseg);
+	s->nrow = most(s->nrow, b->nrow);
+	for (;;) {
+		r = room_for(s, b, s->tokens);
+		count(s, &r, &p);
+		if (!s->cmd->budget || ft_plan_total(&p) <= s->cmd->budget)
+			break;
+		if (s->tokens <= longest(b) || s->tokens == 1)
+			check(ft_plan_refuse(s->cmd->budget, ft_plan_total(&p),
+					     &err),
+			      &err);
+		s->tokens /= 2;
+	}
+	s->room = r;
+	if (s->cmd->plan)
+		return;
 	check(ft_model_reserve(s->l.model, &r, &err), &err);
-	if (s->pass.n > s->caplogp) {
-		s->caplogp = s->pass.n;
+	if (r.n > s->caplogp) {
+		s->caplogp = r.n;
 		s->logp = ft_xrealloc(s->logp, s->caplogp, sizeof(*s->logp));
 		s->hit = ft_xrealloc(s->hit, s->caplogp, 1);
 	}
 }
+
+/* --- scores --- */
 
 /* Value k of the pass goes to token at of the document; where it is what a
    row's branches begin with alike (seg: the prefix), to each branch's. */
@@ -87,7 +168,6 @@ static void score(struct scorer *s, const struct ft_tokens *b, size_t i,
 	ft_pass_clear(&s->pass);
 	for (size_t r = i; r < j; r++)
 		ft_pass_add(&s->pass, b, r, false);
-	reserve(s);
 	ft_model_forward(s->l.model, &run, &s->pass);
 	ft_model_head(s->l.model, &s->pass, NULL, s->logp, NULL, s->hit);
 	for (size_t k = 0; k < s->pass.n; k++) {
@@ -246,8 +326,12 @@ static size_t row_end(const struct ft_tokens *b, size_t i, size_t tokens)
 static void document(struct scorer *s, struct ft_tokens *b, bool pair)
 {
 	size_t vocab = ft_model_config(s->l.model)->vocab;
-	float *lp = ft_xrealloc(NULL, b->ntok + 1, sizeof(*lp));
+	float *lp;
 
+	make_room(s, b);
+	if (s->cmd->plan)
+		return;
+	lp = ft_xrealloc(NULL, b->ntok + 1, sizeof(*lp));
 	s->hits = ft_xrealloc(s->hits, b->ntok + 1, 1);
 
 	for (size_t t = 0; t < b->ntok; t++) {
@@ -258,7 +342,7 @@ static void document(struct scorer *s, struct ft_tokens *b, bool pair)
 			       (int)b->ids[t], vocab);
 	}
 	for (size_t i = 0, j; i < b->nrow; i = j) {
-		j = row_end(b, i, (size_t)s->cmd->tokens);
+		j = row_end(b, i, s->tokens);
 		score(s, b, i, j, lp);
 	}
 	if (s->w) {
@@ -295,12 +379,18 @@ static void run(struct scorer *s, const char *path)
 	struct ft_tokens b = {0};
 	struct ft_input *in;
 	struct ft_err err = {0};
+	struct ft_plan p;
+	size_t heap;
 	int rc;
 
 	check(ft_input_open(&in, path, &err), &err);
 	check(ft_stream_open(&r, in, &info, &err), &err);
+	heap = ft_heap();
 	open_tokenizer(s, &info);
-	if (s->cmd->columns) {
+	ft_load_plan(&s->l, ft_heap() - heap, &s->start);
+	if (!s->cmd->plan)
+		check(ft_model_load(s->l.model, &err), &err);
+	if (s->cmd->columns && !s->cmd->plan) {
 		struct ft_stream_info to = info;
 
 		check(ft_model_digest(s->l.adapter_dir ? s->l.adapter_dir
@@ -312,6 +402,10 @@ static void run(struct scorer *s, const char *path)
 	while ((rc = ft_stream_next(r, &b, &err)) > 0)
 		document(s, &b, info.kind == FT_ROW_PAIR);
 	check(rc, &err);
+	if (s->cmd->plan) {
+		count(s, &s->room, &p);
+		check(ft_plan_write(&p, s->cmd->json, &err), &err);
+	}
 	if (s->w)
 		check(ft_stream_end(s->w, ft_str_cstr(&info.ledger), &err),
 		      &err);
@@ -343,6 +437,7 @@ int main(int argc, char **argv)
 			"write the stream again, with a ref_logps column"),
 		FT_INT(0, "micro-batch-tokens", &cmd.tokens, 1, 1 << 24, "N",
 		       "tokens computed at a time"),
+		FT_PLAN_OPTS(&cmd.memory, &cmd.plan, &cmd.json),
 		FT_COMPUTE_OPTS(&cmd.compute),
 		FT_END,
 	};
@@ -363,10 +458,14 @@ int main(int argc, char **argv)
 		       "--columns writes a stream, --rows rows: choose one");
 	if (cmd.map && !cmd.rows)
 		ft_die(FT_EXIT_USAGE, "--map is for the rows of --rows");
-	check(ft_load(&s.l, &cmd.compute, cmd.model, cmd.adapter, cmd.base,
-		      false, &err),
+	check(ft_plan_check(cmd.memory, cmd.plan, cmd.json, &cmd.budget, &err),
 	      &err);
-	check(ft_output_open(&s.out, cmd.out, cmd.zstd, &err), &err);
+	s.tokens = (size_t)cmd.tokens;
+	check(ft_load_begin(&s.l, &cmd.compute, cmd.model, cmd.adapter,
+			    cmd.base, false, &err),
+	      &err);
+	if (!cmd.plan)
+		check(ft_output_open(&s.out, cmd.out, cmd.zstd, &err), &err);
 	if (cmd.rows) {
 		static char *files[1]; /* the rows borrow it */
 
@@ -374,7 +473,8 @@ int main(int argc, char **argv)
 		check(ft_rows_open(&s.rows, files, 1, cmd.map, &err), &err);
 	}
 	run(&s, i < argc ? argv[i] : NULL);
-	check(ft_output_commit(s.out, &err), &err);
+	if (s.out)
+		check(ft_output_commit(s.out, &err), &err);
 	if (s.rows)
 		ft_rows_close(s.rows);
 	ft_tok_free(s.tok);
