@@ -73,14 +73,10 @@ char *ft_xstrndup(const char *s, size_t n)
 	return p;
 }
 
-size_t ft_heap(void)
+void ft_trim(void)
 {
-#if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 33)
-	struct mallinfo2 i = mallinfo2();
-
-	return i.uordblks + i.hblkhd;
-#else
-	return 0;
+#ifdef __GLIBC__
+	malloc_trim(0);
 #endif
 }
 

@@ -18,8 +18,8 @@ char *ft_xstrndup(const char *s, size_t n);
 /* How they end, for allocators of other libraries. */
 _Noreturn void ft_no_memory(size_t nbytes);
 
-/* Bytes that malloc has given out; 0 where the C library does not say. */
-size_t ft_heap(void);
+/* Give back to the system what was freed, as far as the C library can. */
+void ft_trim(void);
 
 /* *r = a * b (a + b); returns -1 and leaves *r alone on overflow. */
 int ft_mul(size_t a, size_t b, size_t *r);

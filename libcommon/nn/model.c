@@ -349,6 +349,7 @@ int ft_model_load(struct ft_model *m, struct ft_err *err)
 {
 	struct ft_carve c = {0};
 
+	ft_trim(); /* what led here is not in the plan */
 	if (m->full && load_block(m, err) < 0)
 		return ft_err_at(err, m->dir, 0);
 	m->weights = m->k->alloc(m->k, m->weight_bytes);

@@ -2,6 +2,7 @@
 #include "libcommon/nn/open.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "libcommon/base/mem.h"
 
@@ -76,15 +77,23 @@ int ft_load(struct ft_loaded *l, const struct ft_compute *c, const char *model,
 	return ft_model_load(l->model, err);
 }
 
-void ft_load_plan(const struct ft_loaded *l, size_t heap, struct ft_plan *p)
+void ft_load_plan(const struct ft_loaded *l, struct ft_plan *p)
 {
+	/* a tokenizer's tables are that much larger than its file */
+	enum { TABLES = 4 };
 	struct ft_carve c = {.plan = p, .part = FT_PLAN_ADAPTER};
+	struct ft_str path = {0};
+	struct stat sb;
 
 	ft_model_plan_weights(l->model, p);
 	if (l->has_adapter)
 		ft_take(&c, l->adapter.b.n, l->k->real_size);
 	c.part = FT_PLAN_PROGRAM;
-	ft_take(&c, FT_PLAN_LEAST + heap, 1);
+	ft_take(&c, FT_PLAN_LEAST, 1);
+	ft_str_addf(&path, "%s/tokenizer.json", l->dir);
+	if (stat(path.s, &sb) == 0)
+		ft_take(&c, (size_t)sb.st_size, TABLES);
+	ft_str_release(&path);
 }
 
 void ft_unload(struct ft_loaded *l)

@@ -60,8 +60,8 @@ int ft_load_begin(struct ft_loaded *l, const struct ft_compute *c,
 		  const char *model, const char *adapter, const char *base,
 		  bool full, struct ft_err *err);
 /* Count into p, from ft_load_begin on: model, adapter, and the program with
-   heap bytes of tables. */
-void ft_load_plan(const struct ft_loaded *l, size_t heap, struct ft_plan *p);
+   the model's tokenizer. */
+void ft_load_plan(const struct ft_loaded *l, struct ft_plan *p);
 void ft_unload(struct ft_loaded *l);
 
 #endif

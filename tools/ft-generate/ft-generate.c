@@ -414,7 +414,6 @@ static void load(struct job *j)
 	const struct cmdline *cmd = j->cmd;
 	struct ft_str path = {0};
 	struct ft_err err = {0};
-	size_t heap = ft_heap();
 	FILE *f;
 
 	check(ft_load_begin(&j->l, &cmd->compute, cmd->model, cmd->adapter,
@@ -430,7 +429,7 @@ static void load(struct job *j)
 		       "--stop needs the model's tokenizer.json");
 	}
 	ft_str_release(&path);
-	ft_load_plan(&j->l, ft_heap() - heap, &j->plan);
+	ft_load_plan(&j->l, &j->plan);
 	if (!cmd->plan)
 		check(ft_model_load(j->l.model, &err), &err);
 }

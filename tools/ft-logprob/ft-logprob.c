@@ -380,14 +380,12 @@ static void run(struct scorer *s, const char *path)
 	struct ft_input *in;
 	struct ft_err err = {0};
 	struct ft_plan p;
-	size_t heap;
 	int rc;
 
 	check(ft_input_open(&in, path, &err), &err);
 	check(ft_stream_open(&r, in, &info, &err), &err);
-	heap = ft_heap();
 	open_tokenizer(s, &info);
-	ft_load_plan(&s->l, ft_heap() - heap, &s->start);
+	ft_load_plan(&s->l, &s->start);
 	if (!s->cmd->plan)
 		check(ft_model_load(s->l.model, &err), &err);
 	if (s->cmd->columns && !s->cmd->plan) {
