@@ -319,11 +319,6 @@ static bool fits(const struct ft_reserve *have, const struct ft_reserve *r)
 	       have->save >= r->save && have->slopes >= r->slopes;
 }
 
-struct ft_reserve ft_model_reserved(const struct ft_model *m)
-{
-	return m->cap;
-}
-
 int ft_model_reserve(struct ft_model *m, const struct ft_reserve *want,
 		     struct ft_err *err)
 {

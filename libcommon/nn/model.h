@@ -100,7 +100,6 @@ struct ft_block *ft_model_block(struct ft_model *m); /* NULL unless full */
 void ft_model_sync(struct ft_model *m);
 int ft_model_reserve(struct ft_model *m, const struct ft_reserve *r,
 		     struct ft_err *err);
-struct ft_reserve ft_model_reserved(const struct ft_model *m);
 size_t
 ft_model_bytes(const struct ft_model *m); /* memory of weights and buffers */
 

@@ -114,7 +114,7 @@ static int halve(struct ft_trainer *t, struct choice *c, size_t least,
 static int fewest(struct ft_trainer *t, struct choice *c, size_t last,
 		  struct ft_err *err)
 {
-	size_t lo = 1, hi = 2 * last, total;
+	size_t lo = 0, hi = 2 * last, total;
 	int rc;
 
 	while (lo <= hi) {
@@ -125,6 +125,8 @@ static int fewest(struct ft_trainer *t, struct choice *c, size_t last,
 		rc = fits(t, c, &total, err);
 		if (rc < 0)
 			return -1;
+		if (rc && !mid)
+			return 1;
 		if (rc)
 			hi = mid - 1;
 		else
@@ -138,13 +140,16 @@ static int fewest(struct ft_trainer *t, struct choice *c, size_t last,
 static int choose(struct ft_trainer *t, struct choice *c, struct ft_err *err)
 {
 	size_t last = ft_model_config(t->l.model)->layers - 1, total;
+	bool free = !t->o->checkpointing && last;
 	int rc = halve(t, c, ENOUGH, &total, err);
 
-	if (!rc && !t->o->checkpointing && last)
+	if (!rc && free)
 		rc = fewest(t, c, last, err);
 	if (!rc) {
 		c->light = c->heavy = last;
 		rc = halve(t, c, 1, &total, err);
+		if (rc > 0 && free)
+			rc = fewest(t, c, last, err);
 	}
 	return rc ? rc : ft_plan_refuse(t->o->budget, total, err);
 }
