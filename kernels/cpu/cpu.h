@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernels/cpu/nf4.h"
 #include "kernels/ftk.h"
 
 /* struct ftk comes first, so that a pointer to it is one to the whole. */
@@ -27,7 +28,7 @@ struct cpu {
 
 /*
  * data is [n, k], of REAL or (where only rows are read) bfloat16, and perhaps
- * unaligned where it is borrowed; NULL where panels serve all uses.
+ * unaligned where it is borrowed; NULL where panels or nf4 serve all uses.
  *
  * Panels hold bfloat16 as vdpbf16ps and tdpbf16ps want it: panel j has rows
  * 32 j .. 32 j + 31, step p of it the elements 2 p and 2 p + 1 of each row in
@@ -43,9 +44,10 @@ struct ftk_weight {
 	const void *data;
 	size_t n, k;
 	unsigned use;
-	enum ftk_type type; /* of data */
-	uint16_t *panels;   /* or NULL */
-	size_t steps;       /* of a panel */
+	enum ftk_type type;        /* of data */
+	uint16_t *panels;          /* or NULL */
+	size_t steps;              /* of a panel */
+	const struct ftk_nf4 *nf4; /* or NULL */
 };
 
 /* The panel of row n, from step p on. */
@@ -81,6 +83,11 @@ struct ftk_weight *ftk_weight_make(struct ftk *k, void *mem,
 void ftk_weight_sync(struct ftk *k, struct ftk_weight *w);
 void ftk_weight_get(struct ftk *k, const struct ftk_weight *w, size_t r0,
 		    size_t n, float *out);
+int ftk_weight_nf4(const struct ftk *k, const struct ftk_weight *w,
+		   struct ftk_nf4 *out);
+/* to [n] = elements i.. of floating-point data that may lie anywhere. */
+void cpu_floats(enum ftk_type t, const void *data, size_t i, size_t n,
+		float *to);
 
 /* --- bfloat16 ------------------------------------------------------------ */
 
