@@ -38,6 +38,27 @@ static size_t max2(size_t a, size_t b)
 	return a > b ? a : b;
 }
 
+/* The most that products with the weights of a slot ask for: some layers' may
+   be in 4 bits, others' not. */
+static size_t products(const struct ft_model *m, enum ft_slot s, size_t rows,
+		       bool save)
+{
+	size_t layers = s < FT_FIRST_LAYER_SLOT ? 1 : m->cfg.layers, need = 0;
+	struct ftk *k = m->k;
+
+	for (size_t i = 0; i < layers; i++) {
+		struct ftk_matmul y = {.w = ft_weight_at(m, s, i)->w,
+				       .m = rows,
+				       .real = s == FT_HEAD};
+		struct ftk_matmul_dx dx = {.w = y.w, .m = rows, .real = y.real};
+
+		need = max2(need, k->matmul_ws(k, &y));
+		if (save)
+			need = max2(need, k->matmul_dx_ws(k, &dx));
+	}
+	return need;
+}
+
 /* The most scratch that any op of a pass asks for.  What a query looks at is
    whether an output is wanted, never where: some says it is. */
 static size_t scratch(const struct ft_model *m, const struct ft_reserve *r)
@@ -52,19 +73,10 @@ static size_t scratch(const struct ft_model *m, const struct ft_reserve *r)
 		if (!in || s == FT_EMBED)
 			continue;
 		rows = s == FT_HEAD ? chunk_rows(m, r->n) : r->t;
-		struct ftk_weight *w = ft_weight_at(m, (enum ft_slot)s, 0)->w;
 		int real = s == FT_HEAD;
 
-		need = max2(need, k->matmul_ws(k, &(struct ftk_matmul){
-							  .w = w,
-							  .m = rows,
-							  .real = real}));
+		need = max2(need, products(m, (enum ft_slot)s, rows, r->save));
 		if (r->save) {
-			need = max2(need,
-				    k->matmul_dx_ws(k, &(struct ftk_matmul_dx){
-							       .w = w,
-							       .m = rows,
-							       .real = real}));
 			need = max2(need,
 				    k->matmul_dw_ws(k, &(struct ftk_matmul_dw){
 							       .dw = some,

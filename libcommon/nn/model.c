@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "libcommon/base/mem.h"
+#include "libcommon/nn/quant.h"
 
 static size_t slots(const struct ft_config *c)
 {
@@ -133,27 +134,49 @@ static int make_handle(struct ft_model *m, struct ft_weight *w,
 	return 0;
 }
 
+static int load_matrix(struct ft_model *m, const struct walk *k,
+		       struct ft_weight *w, struct ft_err *err)
+{
+	struct ftk_matrix mat = {.n = k->n, .k = k->k, .use = use_of(m, k->s)};
+	const struct ft_tensor *t;
+	struct ftk_nf4 q;
+	int rc = ft_quant_find(&m->st, k->name, k->n, k->k, &q, err);
+
+	if (rc < 0)
+		return -1;
+	if (rc > 0 && mat.use & FTK_W_ROWS)
+		return ft_err_set(
+			err, FT_EXIT_DATA,
+			"the embedding is in 4 bits, which is not supported");
+	if (rc > 0) {
+		mat.data = &q;
+		mat.type = FTK_NF4;
+		return make_handle(m, w, &mat, err);
+	}
+	t = want(m, k, "weight", err);
+	if (!t)
+		return -1;
+	mat.data = t->data;
+	mat.type = t->dtype == FT_F32    ? FTK_F32
+		   : t->dtype == FT_BF16 ? FTK_BF16
+					 : FTK_F16;
+	if (m->nf4 && ft_slot_is_linear(k->s))
+		mat.use |= FTK_W_NF4;
+	return make_handle(m, w, &mat, err);
+}
+
 static int load_frozen(struct ft_model *m, const struct walk *k,
 		       struct ft_weight *w, struct ft_err *err)
 {
-	const struct ft_tensor *t = want(m, k, "weight", err);
-	struct ftk_matrix mat = {.n = k->n, .k = k->k, .use = use_of(m, k->s)};
+	const struct ft_tensor *t;
 
+	if (k->k && load_matrix(m, k, w, err) < 0)
+		return -1;
+	if (k->k && !k->bias)
+		return 0;
+	t = want(m, k, k->k ? "bias" : "weight", err);
 	if (!t)
 		return -1;
-	if (k->k) {
-		mat.data = t->data;
-		mat.type = t->dtype == FT_F32    ? FTK_F32
-			   : t->dtype == FT_BF16 ? FTK_BF16
-						 : FTK_F16;
-		if (make_handle(m, w, &mat, err) < 0)
-			return -1;
-		if (!k->bias)
-			return 0;
-		t = want(m, k, "bias", err);
-		if (!t)
-			return -1;
-	}
 	w->vec = own(m, k->n * m->k->real_size, err);
 	return w->vec ? load_vec(m, t, w->vec, err) : -1;
 }
@@ -216,12 +239,13 @@ static int check_surplus(struct ft_model *m, struct ft_err *err)
 			want_n += k.bias ? 2 : 1;
 	}
 	for (size_t i = 0; i < m->st.n; i++)
-		seen += !ignored(m, m->st.t[i].name);
+		seen += !ignored(m, m->st.t[i].name) &&
+			!ft_quant_part(&m->st, m->st.t[i].name);
 	if (seen == want_n)
 		return 0;
 	for (size_t i = 0; i < m->st.n; i++) {
 		const char *name = m->st.t[i].name;
-		bool known = ignored(m, name);
+		bool known = ignored(m, name) || ft_quant_part(&m->st, name);
 
 		for (size_t j = 0; j < slots(&m->cfg) && !known; j++) {
 			size_t n;
@@ -312,13 +336,33 @@ static int load_weights(struct ft_model *m, struct ft_err *err)
 	return 0;
 }
 
+/* Do the files hold what config.json says of them? */
+static int check_quantized(struct ft_model *m, struct ft_err *err)
+{
+	int any = ft_quant_any(&m->st, err);
+
+	if (any < 0)
+		return -1;
+	if (m->full && (m->cfg.quantized || any))
+		return ft_err_set(
+			err, FT_EXIT_USAGE,
+			"weights in 4 bits cannot be trained: tune an adapter, or the model that they were made from");
+	if (m->cfg.quantized && !any)
+		return ft_err_set(
+			err, FT_EXIT_DATA,
+			"config.json says that weights are quantised, but none is");
+	m->nf4 = m->nf4 && !any;
+	return 0;
+}
+
 int ft_model_open(struct ft_model **out, struct ftk *k, const char *dir,
-		  bool full, struct ft_err *err)
+		  enum ft_hold hold, struct ft_err *err)
 {
 	struct ft_model *m = ft_xcalloc(1, sizeof(*m));
 
 	m->k = k;
-	m->full = full;
+	m->full = hold == FT_HOLD_TRAINED;
+	m->nf4 = hold == FT_HOLD_NF4;
 	if (ft_config_load(&m->cfg, dir, err) < 0)
 		goto fail;
 	m->w = ft_xcalloc(slots(&m->cfg), sizeof(*m->w));
@@ -327,7 +371,8 @@ int ft_model_open(struct ft_model **out, struct ftk *k, const char *dir,
 		goto fail;
 	if (m->cfg.tied)
 		check_tied(m);
-	if (check_surplus(m, err) < 0 || load_weights(m, err) < 0) {
+	if (check_quantized(m, err) < 0 || check_surplus(m, err) < 0 ||
+	    load_weights(m, err) < 0) {
 		ft_err_at(err, dir, 0);
 		goto fail;
 	}

@@ -66,9 +66,14 @@ struct ft_reserve {
 };
 
 /* --- the model --- */
-/* full: its weights are to be trained (a block of float32 masters). */
+/*
+ * How its weights are to be held: as they are; to be trained, in a block of
+ * float32 masters; or with the linears of the layers in NF4 (those of a
+ * directory that is quantised already stay as they are).
+ */
+enum ft_hold { FT_HOLD_FROZEN, FT_HOLD_TRAINED, FT_HOLD_NF4 };
 int ft_model_open(struct ft_model **m, struct ftk *k, const char *dir,
-		  bool full, struct ft_err *err);
+		  enum ft_hold hold, struct ft_err *err);
 void ft_model_close(struct ft_model *m);
 const struct ft_config *ft_model_config(const struct ft_model *m);
 struct ftk *ft_model_backend(const struct ft_model *m);

@@ -30,7 +30,7 @@ struct ft_model {
 	struct ft_config cfg;
 	struct ftk *k;
 	struct ft_st st;
-	bool full;
+	bool full, nf4; /* trained; linears become NF4 */
 	struct ft_block block;
 	struct ft_weight *w; /* [FT_FIRST_LAYER_SLOT + layers * FT_NSLOT] */
 	void **owned;        /* backend allocations of weights */

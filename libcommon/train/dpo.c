@@ -311,7 +311,8 @@ static int open_reference(struct ft_trainer *t, struct ft_err *err)
 	struct ft_reserve r;
 
 	if (t->o->full) {
-		if (ft_model_open(&s->model, t->l.k, t->l.dir, false, err) < 0)
+		if (ft_model_open(&s->model, t->l.k, t->l.dir, FT_HOLD_FROZEN,
+				  err) < 0)
 			return -1;
 		r = ft_model_reserved(t->l.model);
 		r.save = false;
