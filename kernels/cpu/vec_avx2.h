@@ -211,10 +211,8 @@ static inline void v_widen_both(V bits, V *lo, V *hi)
 /* --- codes of 4 bits ------------------------------------------------------ */
 
 typedef struct {
-	__m256 lo, hi;
+	V v[2];
 } T; /* 16 numbers, one for each code */
-
-#define t_load(p) ((T){_mm256_loadu_ps(p), _mm256_loadu_ps((p) + 8)})
 
 /* The numbers of VW codes, two a byte, the first its high half. */
 static inline V t_look(T t, const uint8_t *code)
@@ -227,8 +225,8 @@ static inline V t_look(T t, const uint8_t *code)
 	b = _mm_cvtsi32_si128(four);
 	i = _mm256_cvtepu8_epi32(_mm_unpacklo_epi8(b, b));
 	i = _mm256_srlv_epi32(i, _mm256_set1_epi64x(4)); /* of each two, one */
-	return _mm256_blendv_ps(_mm256_permutevar8x32_ps(t.lo, i),
-				_mm256_permutevar8x32_ps(t.hi, i),
+	return _mm256_blendv_ps(_mm256_permutevar8x32_ps(t.v[0], i),
+				_mm256_permutevar8x32_ps(t.v[1], i),
 				_mm256_castsi256_ps(_mm256_slli_epi32(i, 28)));
 }
 

@@ -171,9 +171,9 @@ static inline void v_widen_both(V bits, V *lo, V *hi)
 
 /* --- codes of 4 bits ------------------------------------------------------ */
 
-typedef __m512 T; /* 16 numbers, one for each code */
-
-#define t_load(p) _mm512_loadu_ps(p)
+typedef struct {
+	V v[1];
+} T; /* 16 numbers, one for each code */
 
 /* The numbers of VW codes, two a byte, the first its high half. */
 static inline V t_look(T t, const uint8_t *code)
@@ -182,7 +182,7 @@ static inline V t_look(T t, const uint8_t *code)
 	__m512i i = _mm512_cvtepu8_epi32(_mm_unpacklo_epi8(b, b));
 
 	i = _mm512_srlv_epi32(i, _mm512_set1_epi64(4)); /* of each two, one */
-	return _mm512_permutexvar_ps(i, t);
+	return _mm512_permutexvar_ps(i, t.v[0]);
 }
 
 /* --- whole numbers, for Philox ------------------------------------------- */
