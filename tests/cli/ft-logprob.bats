@@ -223,7 +223,7 @@ list() {
 		score --load-in-4bit --threads "$n" "$S" -o "$T/$n"
 		cmp "$T/$n" "$T/1"
 	done
-	! cmp -s "$T/1" "$T/float"
+	run ! cmp -s "$T/1" "$T/float"
 	jq -se '[.[0:length/2], .[length/2:]] | transpose
 		| map((.[0].sum_logps - .[1].sum_logps | fabs) / .[1].tokens)
 		| max < 1' "$T/1" "$T/float"
