@@ -10,9 +10,9 @@
  * stored in (float; in the reference backend "ref64" both are double, for
  * finite differences).  Sums are of floats at least; what is stored in
  * bfloat16 is rounded to nearest even, NaN stays one.  With ACT bfloat16
- * products with weights take both sides in bfloat16, REAL ones rounded; LoRA
- * takes its own matrices as they are.  Pointers to either are
- * void: they may be a device's, and only operations look behind them.
+ * products with matrices, LoRA's among them, take both sides in bfloat16, REAL
+ * ones rounded.  Pointers to either are void: they may be a device's, and only
+ * operations look behind them.
  * Frozen or trained matrices hide behind struct ftk_weight, whose layout
  * belongs to the backend (plain, packed, bf16, NF4).
  *
@@ -173,7 +173,8 @@ struct ftk_dropout {
 
 /*
  * LoRA (Hu et al. 2021): u [m, r] = drop(x) [m, k] * A', then
- * y [m, n] += scale * u * B'.  u is kept for the backward.
+ * y [m, n] += scale * u * B'.  u is kept for the backward.  What is dropped,
+ * and du = scale * dy * B, are of ACT as well.
  */
 struct ftk_lora {
 	void *y;       /* ACT [m, n] */

@@ -72,5 +72,5 @@ static void mul_end(void)
 
 void ftk_init_amx_plain(struct ftk *k)
 {
-	init(k);
+	init_tiles(k);
 }

@@ -14,12 +14,21 @@
 #include "kernels/cpu/nf4.h"
 #include "kernels/ftk.h"
 
+/* y ACT [m, n] = drop(x ACT), or with add y ACT += drop(x REAL). */
+struct cpu_drop {
+	const struct ftk_dropout *d;
+	void *y;
+	const void *x;
+	size_t m, n;
+	int add;
+};
+
 /* struct ftk comes first, so that a pointer to it is one to the whole. */
 struct cpu {
 	struct ftk ftk;
 	struct ftk_threads t;
 	int packs; /* products take bfloat16 weights in panels */
-	/* lesser instruction sets': for few rows, for dbias alone */
+	/* lesser instruction sets': for few rows, dbias, dropout */
 	void (*matmul_few)(struct ftk *k, const struct ftk_matmul *a);
 	size_t (*matmul_few_ws)(const struct ftk *k,
 				const struct ftk_matmul *a);
@@ -28,6 +37,7 @@ struct cpu {
 	void (*matmul_nf4)(struct ftk *k, const struct ftk_matmul *a);
 	size_t (*matmul_nf4_ws)(const struct ftk *k,
 				const struct ftk_matmul *a);
+	void (*drop)(struct ftk *k, const struct cpu_drop *d);
 };
 
 /*
@@ -75,6 +85,7 @@ void ftk_init_avx512(struct ftk *k);
 void ftk_init_scalar_bf16(struct ftk *k);
 void ftk_init_avx2_bf16(struct ftk *k);
 void ftk_init_avx512_bf16(struct ftk *k);
+void ftk_init_avx512bf16_simd(struct ftk *k);
 void ftk_init_avx512bf16(struct ftk *k);
 void ftk_init_amx_plain(struct ftk *k);
 void ftk_init_amx(struct ftk *k);

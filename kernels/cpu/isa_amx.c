@@ -61,5 +61,5 @@ int ftk_have_amx(void)
 
 void ftk_init_amx(struct ftk *k)
 {
-	init(k);
+	init_tiles(k);
 }

@@ -8,8 +8,6 @@
  * numbers below the least normal one count as 0, among inputs, sums and
  * results.
  */
-#include <immintrin.h>
-
 #define MR   14
 #define WIDE 4 /* panels at once, of one or two rows */
 #include "kernels/cpu/mul.inc"
@@ -22,10 +20,13 @@ enum { AHEAD = 32 * PANEL }; /* where weights are read once */
 INLINE void put_row(const struct tile *t, size_t i, size_t p, __m512 s0,
 		    __m512 s1)
 {
+	__m512 scale = _mm512_set1_ps(t->scale);
 	size_t n = t->n - p * PANEL, at = i * t->ldy + p * PANEL;
 	__mmask32 m = n < PANEL ? ((__mmask32)1 << n) - 1 : UINT32_MAX;
 	__mmask16 lo = (__mmask16)m, hi = (__mmask16)(m >> 16);
 
+	s0 = _mm512_mul_ps(s0, scale);
+	s1 = _mm512_mul_ps(s1, scale);
 	if (t->bias) {
 		const float *bias = t->bias + p * PANEL;
 
@@ -65,9 +66,10 @@ INLINE void put_row(const struct tile *t, size_t i, size_t p, __m512 s0,
 	}
 }
 
-/* a [steps, rows] pairs; np panels b [steps, PANEL] pairs, len apart.  Sums of
-   few rows go through several panels at once: one would wait for itself. */
-INLINE void tile_sum(int rows, int np, size_t steps, const uint32_t *a,
+/* a [steps, rows] pairs; np panels b [steps, PANEL] pairs, len apart, of which
+   nv vectors count.  Sums of few rows go through several panels at once: one
+   would wait for itself. */
+INLINE void tile_sum(int rows, int np, int nv, size_t steps, const uint32_t *a,
 		     const uint16_t *b, size_t len, const struct tile *t)
 {
 	__m512 s[MR][2 * WIDE];
@@ -81,14 +83,18 @@ INLINE void tile_sum(int rows, int np, size_t steps, const uint32_t *a,
 #pragma GCC unroll 16
 		for (int i = 0; i < rows; i++) {
 			s[i][0] = _mm512_loadu_ps(t->c + i * PANEL);
-			s[i][1] = _mm512_loadu_ps(t->c + i * PANEL + 16);
+			if (nv > 1)
+				s[i][1] =
+					_mm512_loadu_ps(t->c + i * PANEL + 16);
 		}
 	for (; steps; steps--, a += rows, b += 2 * PANEL)
 #pragma GCC unroll 16
 		for (int p = 0; p < np; p++) {
 			const uint16_t *w = b + (size_t)p * len;
 			__m512bh w0 = (__m512bh)_mm512_loadu_si512(w);
-			__m512bh w1 = (__m512bh)_mm512_loadu_si512(w + PANEL);
+			__m512bh w1 =
+				nv > 1 ? (__m512bh)_mm512_loadu_si512(w + PANEL)
+				       : w0;
 
 			if (rows <= 4) {
 				_mm_prefetch((const char *)(w + AHEAD),
@@ -103,7 +109,9 @@ INLINE void tile_sum(int rows, int np, size_t steps, const uint32_t *a,
 				__m512 *sum = &s[i][2 * p];
 
 				sum[0] = _mm512_dpbf16_ps(sum[0], x, w0);
-				sum[1] = _mm512_dpbf16_ps(sum[1], x, w1);
+				if (nv > 1)
+					sum[1] =
+						_mm512_dpbf16_ps(sum[1], x, w1);
 			}
 		}
 	if (t->last) {
@@ -118,7 +126,8 @@ INLINE void tile_sum(int rows, int np, size_t steps, const uint32_t *a,
 #pragma GCC unroll 16
 	for (int i = 0; i < rows; i++) {
 		_mm512_storeu_ps(t->c + i * PANEL, s[i][0]);
-		_mm512_storeu_ps(t->c + i * PANEL + 16, s[i][1]);
+		if (nv > 1)
+			_mm512_storeu_ps(t->c + i * PANEL + 16, s[i][1]);
 	}
 }
 
@@ -130,7 +139,10 @@ typedef void tile_fn(size_t steps, const uint32_t *a, const uint16_t *b,
 				       const uint16_t *b, size_t len,   \
 				       const struct tile *t)            \
 	{                                                               \
-		tile_sum(rows, np, steps, a, b, len, t);                \
+		if (np == 1 && t->n <= 16)                              \
+			tile_sum(rows, np, 1, steps, a, b, len, t);     \
+		else                                                    \
+			tile_sum(rows, np, 2, steps, a, b, len, t);     \
 	}
 TILE(1, 4)
 TILE(2, 4)
@@ -157,50 +169,6 @@ static tile_fn *const tiles[MR + 1] = {
 };
 
 /* --- copying x ----------------------------------------------------------- */
-
-/* 16 pairs from element k on, of which n elements are. */
-INLINE __m512i load_pairs(const void *row, int real, size_t k, size_t n)
-{
-	uint32_t m = n < 32 ? ((uint32_t)1 << n) - 1 : UINT32_MAX;
-	const float *f = (const float *)row + k;
-
-	if (!real)
-		return _mm512_maskz_loadu_epi16(m, (const uint16_t *)row + k);
-	return (__m512i)_mm512_cvtne2ps_pbh(
-		_mm512_maskz_loadu_ps((__mmask16)(m >> 16), f + 16),
-		_mm512_maskz_loadu_ps((__mmask16)m, f));
-}
-
-/* r[i][j] becomes r[j][i]. */
-INLINE void transpose_pairs(__m512i r[16])
-{
-	__m512i t[16];
-
-#pragma GCC unroll 4
-	for (int i = 0; i < 16; i += 4) {
-		__m512i a = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-		__m512i b = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-		__m512i c = _mm512_unpacklo_epi32(r[i + 2], r[i + 3]);
-		__m512i d = _mm512_unpackhi_epi32(r[i + 2], r[i + 3]);
-
-		t[i] = _mm512_unpacklo_epi64(a, c);
-		t[i + 1] = _mm512_unpackhi_epi64(a, c);
-		t[i + 2] = _mm512_unpacklo_epi64(b, d);
-		t[i + 3] = _mm512_unpackhi_epi64(b, d);
-	}
-#pragma GCC unroll 4
-	for (int i = 0; i < 4; i++) {
-		__m512i a = _mm512_shuffle_i32x4(t[i], t[i + 4], 0x88);
-		__m512i b = _mm512_shuffle_i32x4(t[i], t[i + 4], 0xDD);
-		__m512i c = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0x88);
-		__m512i d = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0xDD);
-
-		r[i] = _mm512_shuffle_i32x4(a, c, 0x88);
-		r[i + 4] = _mm512_shuffle_i32x4(b, d, 0x88);
-		r[i + 8] = _mm512_shuffle_i32x4(a, c, 0xDD);
-		r[i + 12] = _mm512_shuffle_i32x4(b, d, 0xDD);
-	}
-}
 
 /* 16 numbers as bfloat16, of which m are. */
 INLINE __m512i load_halves(const void *x, int real, size_t at, __mmask16 m)
@@ -282,44 +250,6 @@ static void mul_end(void)
 {
 }
 
-static struct dots weight_gradient(const struct ftk_matmul_dw *a)
-{
-	return (struct dots){.y = a->dw,
-			     .x = a->dy,
-			     .ldy = a->k,
-			     .ldx = a->n,
-			     .y_real = 1,
-			     .x_real = a->real,
-			     .rows = a->x,
-			     .back = 1,
-			     .m = a->n,
-			     .n = a->k,
-			     .k = a->m,
-			     .add = 1,
-			     .ws = a->ws};
-}
-
-/* The bias' gradient is left to the lesser instruction set. */
-static void op_matmul_dw(struct ftk *k, const struct ftk_matmul_dw *a)
-{
-	const struct cpu *c = (const struct cpu *)k;
-	struct dots d = weight_gradient(a);
-	struct ftk_matmul_dw bias = *a;
-
-	if (a->dw)
-		dots(k, &d);
-	bias.dw = NULL;
-	if (a->dbias)
-		c->matmul_dbias(k, &bias);
-}
-
-static size_t matmul_dw_ws(const struct ftk *k, const struct ftk_matmul_dw *a)
-{
-	struct dots d = weight_gradient(a);
-
-	return a->dw ? dots_ws(k, &d) : 0;
-}
-
 /* To make panels costs more than to use them for a few rows. */
 enum { NF4_FEW = 3 };
 
@@ -347,14 +277,10 @@ void ftk_init_avx512bf16(struct ftk *k)
 {
 	struct cpu *c = (struct cpu *)k;
 
-	c->packs = 1;
-	c->matmul_dbias = k->matmul_dw;
+	ftk_init_avx512bf16_simd(k);
+	init(k);
 	c->matmul_nf4 = k->matmul;
 	c->matmul_nf4_ws = k->matmul_ws;
 	k->matmul = op_matmul_any;
 	k->matmul_ws = matmul_any_ws;
-	k->matmul_dx = op_matmul_dx;
-	k->matmul_dx_ws = matmul_dx_ws;
-	k->matmul_dw = op_matmul_dw;
-	k->matmul_dw_ws = matmul_dw_ws;
 }

@@ -132,6 +132,9 @@ static inline V v_widen(__m256i h)
 }
 
 /* To the nearest, ties to even; NaN stays one. */
+#if defined(__AVX512BF16__)
+#define v_round_half(v) ((__m256i)_mm512_cvtneps_pbh(v))
+#else
 static inline __m256i v_round_half(V v)
 {
 	__m512i u = _mm512_castps_si512(v), odd, r;
@@ -143,6 +146,7 @@ static inline __m256i v_round_half(V v)
 				 _mm512_set1_epi32(0x400000));
 	return _mm512_cvtepi32_epi16(_mm512_srli_epi32(r, 16));
 }
+#endif
 
 #define v_load_h(p)         v_widen(_mm256_loadu_si256((const void *)(p)))
 #define v_load_hm(p, m)     v_widen(_mm256_maskz_loadu_epi16(m, p))
@@ -184,6 +188,35 @@ static inline V t_look(T t, const uint8_t *code)
 	i = _mm512_srlv_epi32(i, _mm512_set1_epi64(4)); /* of each two, one */
 	return _mm512_permutexvar_ps(i, t.v[0]);
 }
+
+/* --- pairs of bfloat16: words --------------------------------------------- */
+
+#if defined(__AVX512BF16__)
+/* s + the products of both halves of words. */
+static inline V v_dot(V a, V b, V s)
+{
+	return _mm512_dpbf16_ps(s, (__m512bh)_mm512_castps_si512(a),
+				(__m512bh)_mm512_castps_si512(b));
+}
+
+/* Words of lanes: even's rounded in the low half, odd's in the high one. */
+static inline V v_words(V even, V odd)
+{
+	__m512i lo = _mm512_cvtepu16_epi32(v_round_half(even));
+	__m512i hi = _mm512_cvtepu16_epi32(v_round_half(odd));
+
+	return _mm512_castsi512_ps(
+		_mm512_or_si512(lo, _mm512_slli_epi32(hi, 16)));
+}
+
+/* The words of n halves at p, 0 beyond. */
+static inline V v_load_words(const uint16_t *p, size_t n)
+{
+	__mmask32 m = n < 32 ? ((__mmask32)1 << n) - 1 : UINT32_MAX;
+
+	return _mm512_castsi512_ps(_mm512_maskz_loadu_epi16(m, p));
+}
+#endif
 
 /* --- whole numbers, for Philox ------------------------------------------- */
 

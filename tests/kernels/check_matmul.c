@@ -477,10 +477,12 @@ int main(void)
 				   4e-3);
 			check_both("lora 16", lora, DIMS(m, 33, 40, 16, p),
 				   4e-6, 4e-3);
-			check_case("lora_backward", lora_backward,
-				   DIMS(m, 75, 131, 8, p, 1), 4e-6);
-			check_case("lora_backward, no dx", lora_backward,
-				   DIMS(m, 75, 131, 5, p, 0), 4e-6);
+			check_both("lora_backward", lora_backward,
+				   DIMS(m, 75, 131, 8, p, 1), 4e-6, 4e-3);
+			check_both("lora_backward, no dx", lora_backward,
+				   DIMS(m, 75, 131, 5, p, 0), 4e-6, 4e-3);
+			check_both("lora_backward 40", lora_backward,
+				   DIMS(m, 33, 40, 40, p, 1), 4e-6, 4e-3);
 		}
 	/* more than a block of depth, and of columns */
 	check_backend("cpu-bf16", "matmul, blocks", matmul,
