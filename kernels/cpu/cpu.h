@@ -14,14 +14,21 @@
 #include "kernels/cpu/nf4.h"
 #include "kernels/ftk.h"
 
-/* y ACT [m, n] = drop(x ACT), or with add y ACT += drop(x REAL). */
+/* y ACT [m, n] = drop(x ACT), or with add y ACT += drop(x REAL).  Which ones are
+   kept goes to kept, if there is that, and with add comes from there. */
 struct cpu_drop {
 	const struct ftk_dropout *d;
 	void *y;
 	const void *x;
 	size_t m, n;
 	int add;
+	uint8_t *kept; /* cpu_kept_bytes(m, n), or NULL */
 };
+
+static inline size_t cpu_kept_row(size_t n)
+{
+	return (n + 15) / 16 * 2;
+}
 
 /* struct ftk comes first, so that a pointer to it is one to the whole. */
 struct cpu {
@@ -187,6 +194,11 @@ static inline size_t cpu_step(size_t work)
 static inline size_t cpu_pad(size_t nbytes)
 {
 	return (nbytes + 63) & ~(size_t)63;
+}
+
+static inline size_t cpu_kept_bytes(size_t m, size_t n)
+{
+	return cpu_pad(m * cpu_kept_row(n));
 }
 
 /* The query of an operation that wants no scratch. */

@@ -251,6 +251,38 @@ static inline U u_mulhi(U a, U b, U *lo)
 	return _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xAA);
 }
 
+/* p [VW, 4]: lanes of a, b, c and d in turn. */
+static inline void u_store_turns(uint32_t *p, U a, U b, U c, U d)
+{
+	U ab = _mm256_unpacklo_epi32(a, b), cd = _mm256_unpacklo_epi32(c, d);
+	U t0 = _mm256_unpacklo_epi64(ab, cd),
+	  t1 = _mm256_unpackhi_epi64(ab, cd);
+	U t2, t3;
+
+	ab = _mm256_unpackhi_epi32(a, b);
+	cd = _mm256_unpackhi_epi32(c, d);
+	t2 = _mm256_unpacklo_epi64(ab, cd);
+	t3 = _mm256_unpackhi_epi64(ab, cd);
+	u_store(p, _mm256_permute2x128_si256(t0, t1, 0x20));
+	u_store(p + 8, _mm256_permute2x128_si256(t2, t3, 0x20));
+	u_store(p + 16, _mm256_permute2x128_si256(t0, t1, 0x31));
+	u_store(p + 24, _mm256_permute2x128_si256(t2, t3, 0x31));
+}
+
+/* A mask as bits in memory, VW / 8 bytes. */
+static inline void m_put(uint8_t *p, M m)
+{
+	p[0] = (uint8_t)_mm256_movemask_ps(m);
+}
+
+static inline M m_get(const uint8_t *p)
+{
+	U bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+	U set = _mm256_and_si256(u_set1(p[0]), bit);
+
+	return _mm256_castsi256_ps(_mm256_cmpeq_epi32(set, bit));
+}
+
 /* Lanes of 8 unsigned halves of 16 bits at p, that are at least `least`. */
 static inline M m_keep(const uint16_t *p, uint32_t least)
 {

@@ -241,6 +241,40 @@ static inline U u_mulhi(U a, U b, U *lo)
 				       odd);
 }
 
+/* p [VW, 4]: lanes of a, b, c and d in turn. */
+static inline void u_store_turns(uint32_t *p, U a, U b, U c, U d)
+{
+	U ab = _mm512_unpacklo_epi32(a, b), cd = _mm512_unpacklo_epi32(c, d);
+	U t0 = _mm512_unpacklo_epi64(ab, cd),
+	  t1 = _mm512_unpackhi_epi64(ab, cd);
+	U t2, t3, u[4];
+
+	ab = _mm512_unpackhi_epi32(a, b);
+	cd = _mm512_unpackhi_epi32(c, d);
+	t2 = _mm512_unpacklo_epi64(ab, cd);
+	t3 = _mm512_unpackhi_epi64(ab, cd);
+	u[0] = _mm512_shuffle_i32x4(t0, t1, 0x88);
+	u[1] = _mm512_shuffle_i32x4(t2, t3, 0x88);
+	u[2] = _mm512_shuffle_i32x4(t0, t1, 0xDD);
+	u[3] = _mm512_shuffle_i32x4(t2, t3, 0xDD);
+	u_store(p, _mm512_shuffle_i32x4(u[0], u[1], 0x88));
+	u_store(p + 16, _mm512_shuffle_i32x4(u[2], u[3], 0x88));
+	u_store(p + 32, _mm512_shuffle_i32x4(u[0], u[1], 0xDD));
+	u_store(p + 48, _mm512_shuffle_i32x4(u[2], u[3], 0xDD));
+}
+
+/* A mask as bits in memory, VW / 8 bytes. */
+static inline void m_put(uint8_t *p, M m)
+{
+	p[0] = (uint8_t)m;
+	p[1] = (uint8_t)(m >> 8);
+}
+
+static inline M m_get(const uint8_t *p)
+{
+	return (M)(p[0] | p[1] << 8);
+}
+
 /* Lanes of 16 unsigned halves of 16 bits at p, that are at least `least`. */
 static inline M m_keep(const uint16_t *p, uint32_t least)
 {

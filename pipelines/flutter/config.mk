@@ -35,10 +35,12 @@ EVAL_PAIRS_PER_ROW ?= 6
 # Of those for training so many at most.
 SPOILT_PAIRS       ?= 1000000
 # Own samples: of so many training prompts, so many each; the highest reward of
-# one that counts as failed, the least distance between the best and the worst.
+# one that counts as failed, so many of those at most to each held-out prompt (no
+# more than EVAL_SAMPLES), the least distance between the best and the worst.
 OWN_ROWS      ?= 1000000
 OWN_SAMPLES   ?= 2
 FAILED_REWARD ?= 0.9
+EVAL_OWN_PAIRS ?= 2
 MIN_GAP       ?= 0.1
 
 # Answers.

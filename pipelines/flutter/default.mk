@@ -5,7 +5,7 @@
 LORA_R       ?= 32
 LORA_ALPHA   ?= 64
 LORA_DROPOUT ?= 0
-EPOCHS        ?= 3
+EPOCHS        ?= 2
 LEARNING_RATE ?= 2e-3
 LR_SCHEDULER_TYPE ?= cosine
 BATCH         ?= 8

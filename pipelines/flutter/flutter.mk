@@ -166,6 +166,7 @@ some = awk -v want=$(1) '{ line[NR] = $$0 } END { for (i = 1; i <= NR; i++) \
 # judge.  An answer that is found wanting is the rejected side against the one by
 # hand; of several answers the best stands against the worst.
 SETTINGS_own := OWN_ROWS=$(OWN_ROWS) OWN_SAMPLES=$(OWN_SAMPLES) \
+	EVAL_OWN_PAIRS=$(EVAL_OWN_PAIRS) \
 	TEMPERATURE=$(TEMPERATURE) TOP_P=$(TOP_P) MAX_NEW_TOKENS=$(MAX_NEW_TOKENS) \
 	FAILED_REWARD=$(FAILED_REWARD) MIN_GAP=$(MIN_GAP) SEED=$(SEED) \
 	GENERATE_BATCH=$(GENERATE_BATCH) DTYPE=$(DTYPE)
@@ -190,7 +191,7 @@ $(DPO_DATA)/own_train.jsonl: $(SFT_DATA)/train.jsonl $(SAMPLES)/train_sft.scored
 $(DPO_DATA)/own_eval.jsonl: $(SFT_DATA)/eval.jsonl $(SAMPLES)/sft.scored.jsonl $(SETTINGS)/own
 	$(call say,pairs,own samples of held-out prompts)
 	@ft-pairgen -q --rejected-from $(SAMPLES)/sft.scored.jsonl \
-		--max-reward $(FAILED_REWARD) $< -o $@
+		--num-pairs-per-row $(EVAL_OWN_PAIRS) --max-reward $(FAILED_REWARD) $< -o $@
 $(PARTS:%=$(DPO_DATA)/%.jsonl): $(DPO_DATA)/%.jsonl: $(DPO_DATA)/spoilt_%.jsonl $(DPO_DATA)/own_%.jsonl
 	@ft-rows $^ -o $@
 $(DPO_DATA)/watch.jsonl: $(DPO_DATA)/eval.jsonl

@@ -60,15 +60,29 @@ def make(d):
              "-o", d + f"/{kind}.ft"])
 
 
+def high_water(pid):
+    try:
+        with open(f"/proc/{pid}/status") as f:
+            return max(int(l.split()[1]) for l in f
+                       if l.startswith("VmHWM")) / 1024
+    except (OSError, ValueError):
+        return 0  # it is about to end
+
+
 def run(argv):
-    """Seconds and peak MB of a command."""
-    t = time.monotonic()
+    """Seconds and peak MB of a command.  (What wait4 says would be no less
+    than this process has, which it was forked from.)"""
+    t, mb = time.monotonic(), 0
     p = subprocess.Popen(argv)
-    _, status, use = os.wait4(p.pid, 0)
-    p.returncode = os.waitstatus_to_exitcode(status)
+    while True:
+        try:
+            p.wait(0.01)
+            break
+        except subprocess.TimeoutExpired:
+            mb = max(mb, high_water(p.pid))
     if p.returncode:
         sys.exit(f"{argv[0]}: status {p.returncode}")
-    return time.monotonic() - t, use.ru_maxrss / 1024
+    return time.monotonic() - t, mb
 
 
 def our_steps(d, tool, rows, dtype):
