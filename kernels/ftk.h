@@ -37,7 +37,26 @@ struct ftk_weight;
 enum ftk_type { FTK_F32, FTK_F64, FTK_BF16, FTK_F16, FTK_NF4 };
 
 /*
+ * What data of type FTK_NF4 points to: 4-bit codes in blocks of 64 elements of
+ * the flattened matrix, as bitsandbytes keeps them.  An element is
+ * value[code] * absmax[block], rounded to the type round.  With map absmax are
+ * codes too: absmax[b] is map[code] * nested[b / 256] + offset.  Two codes
+ * make a byte, the first its high half.  Nothing need be aligned.
+ */
+struct ftk_nf4 {
+	const void *code;   /* [(n k + 1) / 2] bytes */
+	const void *absmax; /* float [blocks]; with map bytes */
+	const void *map;    /* float [256], or NULL */
+	const void *nested; /* float [(blocks + 255) / 256] */
+	const void *value;  /* float [16] */
+	float offset;
+	enum ftk_type round; /* FTK_F32: they are what they are */
+};
+
+/*
  * A matrix [n, k] as it lies in a file or in memory (n outputs, k inputs).
+ * With FTK_W_NF4 floating-point numbers become NF4 with double quantization;
+ * data is then needed no longer.  NF4 serves matmul and matmul_dx alone.
  * With FTK_W_TRAINED it is REAL memory that the optimizer changes: the handle
  * borrows it, and weight_sync() must follow each change.
  */
@@ -52,6 +71,7 @@ enum {
 	FTK_W_BACKWARD = 2, /* matmul_dx */
 	FTK_W_ROWS = 4,     /* embed: single rows are read */
 	FTK_W_TRAINED = 8,
+	FTK_W_NF4 = 16,
 };
 
 /* --- operations: each struct is the one argument of the op of its name --- */
@@ -386,6 +406,10 @@ struct ftk {
 	/* rows [r0, r0 + n) as float32, on the host. */
 	void (*weight_get)(struct ftk *k, const struct ftk_weight *w, size_t r0,
 			   size_t n, float *out);
+	/* Of a weight in NF4 *out is what it is made of, on the host: 0; else
+	   -1. */
+	int (*weight_nf4)(const struct ftk *k, const struct ftk_weight *w,
+			  struct ftk_nf4 *out);
 
 #include "kernels/ops.inc" /* one pair of members an op */
 };

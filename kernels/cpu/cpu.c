@@ -92,6 +92,7 @@ static const struct ftk host = {
 	.weight_make = ftk_weight_make,
 	.weight_sync = ftk_weight_sync,
 	.weight_get = ftk_weight_get,
+	.weight_nf4 = ftk_weight_nf4,
 };
 
 static struct ftk *new_host(const struct ftk_threads *t, const char **why)

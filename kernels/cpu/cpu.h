@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernels/cpu/nf4.h"
 #include "kernels/ftk.h"
 
 /* y ACT [m, n] = drop(x ACT), or with add y ACT += drop(x REAL).  Which ones are
@@ -39,12 +40,16 @@ struct cpu {
 	size_t (*matmul_few_ws)(const struct ftk *k,
 				const struct ftk_matmul *a);
 	void (*matmul_dbias)(struct ftk *k, const struct ftk_matmul_dw *a);
+	/* for few rows by NF4, which are decoded once for them */
+	void (*matmul_nf4)(struct ftk *k, const struct ftk_matmul *a);
+	size_t (*matmul_nf4_ws)(const struct ftk *k,
+				const struct ftk_matmul *a);
 	void (*drop)(struct ftk *k, const struct cpu_drop *d);
 };
 
 /*
  * data is [n, k], of REAL or (where only rows are read) bfloat16, and perhaps
- * unaligned where it is borrowed; NULL where panels serve all uses.
+ * unaligned where it is borrowed; NULL where panels or nf4 serve all uses.
  *
  * Panels hold bfloat16 as vdpbf16ps and tdpbf16ps want it: panel j has rows
  * 32 j .. 32 j + 31, step p of it the elements 2 p and 2 p + 1 of each row in
@@ -60,9 +65,10 @@ struct ftk_weight {
 	const void *data;
 	size_t n, k;
 	unsigned use;
-	enum ftk_type type; /* of data */
-	uint16_t *panels;   /* or NULL */
-	size_t steps;       /* of a panel */
+	enum ftk_type type;        /* of data */
+	uint16_t *panels;          /* or NULL */
+	size_t steps;              /* of a panel */
+	const struct ftk_nf4 *nf4; /* or NULL */
 };
 
 /* The panel of row n, from step p on. */
@@ -99,6 +105,11 @@ struct ftk_weight *ftk_weight_make(struct ftk *k, void *mem,
 void ftk_weight_sync(struct ftk *k, struct ftk_weight *w);
 void ftk_weight_get(struct ftk *k, const struct ftk_weight *w, size_t r0,
 		    size_t n, float *out);
+int ftk_weight_nf4(const struct ftk *k, const struct ftk_weight *w,
+		   struct ftk_nf4 *out);
+/* to [n] = elements i.. of floating-point data that may lie anywhere. */
+void cpu_floats(enum ftk_type t, const void *data, size_t i, size_t n,
+		float *to);
 
 /* --- bfloat16 ------------------------------------------------------------ */
 

@@ -205,6 +205,31 @@ static inline void v_widen_both(V bits, V *lo, V *hi)
 	*hi = v_widen(_mm256_extracti128_si256(u, 1));
 }
 
+/* To float16 and back. */
+#define v_round_16(v) _mm256_cvtph_ps(_mm256_cvtps_ph(v, 0))
+
+/* --- codes of 4 bits ------------------------------------------------------ */
+
+typedef struct {
+	V v[2];
+} T; /* 16 numbers, one for each code */
+
+/* The numbers of VW codes, two a byte, the first its high half. */
+static inline V t_look(T t, const uint8_t *code)
+{
+	__m256i i;
+	__m128i b;
+	int32_t four;
+
+	memcpy(&four, code, 4);
+	b = _mm_cvtsi32_si128(four);
+	i = _mm256_cvtepu8_epi32(_mm_unpacklo_epi8(b, b));
+	i = _mm256_srlv_epi32(i, _mm256_set1_epi64x(4)); /* of each two, one */
+	return _mm256_blendv_ps(_mm256_permutevar8x32_ps(t.v[0], i),
+				_mm256_permutevar8x32_ps(t.v[1], i),
+				_mm256_castsi256_ps(_mm256_slli_epi32(i, 28)));
+}
+
 /* --- whole numbers, for Philox ------------------------------------------- */
 
 typedef __m256i U; /* VW numbers of 32 bits */

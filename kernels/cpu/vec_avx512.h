@@ -170,6 +170,25 @@ static inline void v_widen_both(V bits, V *lo, V *hi)
 	*hi = v_widen(_mm512_extracti64x4_epi64(u, 1));
 }
 
+/* To float16 and back. */
+#define v_round_16(v) _mm512_cvtph_ps(_mm512_cvtps_ph(v, 0))
+
+/* --- codes of 4 bits ------------------------------------------------------ */
+
+typedef struct {
+	V v[1];
+} T; /* 16 numbers, one for each code */
+
+/* The numbers of VW codes, two a byte, the first its high half. */
+static inline V t_look(T t, const uint8_t *code)
+{
+	__m128i b = _mm_loadl_epi64((const void *)code);
+	__m512i i = _mm512_cvtepu8_epi32(_mm_unpacklo_epi8(b, b));
+
+	i = _mm512_srlv_epi32(i, _mm512_set1_epi64(4)); /* of each two, one */
+	return _mm512_permutexvar_ps(i, t.v[0]);
+}
+
 /* --- pairs of bfloat16: words --------------------------------------------- */
 
 #if defined(__AVX512BF16__)

@@ -56,6 +56,24 @@ static double element(enum ftk_type t, const void *data, size_t i)
 	}
 }
 
+void cpu_floats(enum ftk_type t, const void *data, size_t i, size_t n,
+		float *to)
+{
+	uint16_t h;
+
+	if (t == FTK_F32) {
+		memcpy(to, (const char *)data + 4 * i, 4 * n);
+	} else if (t == FTK_BF16) {
+		for (size_t l = 0; l < n; l++) {
+			memcpy(&h, (const char *)data + 2 * (i + l), 2);
+			to[l] = cpu_widen(h);
+		}
+	} else {
+		for (size_t l = 0; l < n; l++)
+			to[l] = (float)element(t, data, i + l);
+	}
+}
+
 /* --- what a weight is kept as -------------------------------------------- */
 
 static size_t round_up(size_t n, size_t to)
@@ -63,8 +81,15 @@ static size_t round_up(size_t n, size_t to)
 	return (n + to - 1) / to * to;
 }
 
+static int in_nf4(const struct ftk_matrix *m)
+{
+	return m->type == FTK_NF4 || m->use & FTK_W_NF4;
+}
+
 static int packed(const struct ftk *k, const struct ftk_matrix *m)
 {
+	if (in_nf4(m))
+		return 0;
 	if (!((const struct cpu *)k)->packs ||
 	    !(m->use & (FTK_W_FORWARD | FTK_W_BACKWARD)))
 		return 0;
@@ -80,15 +105,18 @@ static int borrowed(const struct ftk *k, const struct ftk_matrix *m)
 
 static int plain(const struct ftk *k, const struct ftk_matrix *m)
 {
-	return !packed(k, m) || m->use & (FTK_W_ROWS | FTK_W_TRAINED);
+	return (!packed(k, m) && !in_nf4(m)) ||
+	       m->use & (FTK_W_ROWS | FTK_W_TRAINED);
 }
 
 size_t ftk_weight_bytes(const struct ftk *k, const struct ftk_matrix *m)
 {
 	size_t head = cpu_pad(sizeof(struct ftk_weight)), max, size = head;
 
-	if (m->type != k->real &&
-	    (!type_size(m->type) || m->use & FTK_W_TRAINED))
+	if (m->type != k->real && m->use & FTK_W_TRAINED)
+		return SIZE_MAX;
+	if (in_nf4(m) ? m->use & (FTK_W_ROWS | FTK_W_TRAINED)
+		      : !type_size(m->type))
 		return SIZE_MAX;
 	max = (SIZE_MAX / 2 - head) / (2 * sizeof(double));
 	if (m->n > max - PANEL || m->k > max - PANEL ||
@@ -99,6 +127,10 @@ size_t ftk_weight_bytes(const struct ftk *k, const struct ftk_matrix *m)
 	if (packed(k, m))
 		size += round_up(m->n, PANEL) * round_up(m->k, PANEL) *
 			sizeof(uint16_t);
+	if (in_nf4(m))
+		size += cpu_pad(sizeof(struct ftk_nf4));
+	if (in_nf4(m) && m->type != FTK_NF4)
+		size += nf4_bytes(m->n * m->k);
 	return size;
 }
 
@@ -121,17 +153,9 @@ static void convert_rows(void *arg, size_t piece, int worker)
 		for (; i < end; i++)
 			((double *)c->to)[i] =
 				element(c->m->type, c->m->data, i);
-	} else if (c->m->type == FTK_BF16) {
-		for (; i < end; i++) {
-			uint16_t h;
-
-			memcpy(&h, (const char *)c->m->data + 2 * i, 2);
-			((float *)c->to)[i] = cpu_widen(h);
-		}
 	} else {
-		for (; i < end; i++)
-			((float *)c->to)[i] =
-				(float)element(c->m->type, c->m->data, i);
+		cpu_floats(c->m->type, c->m->data, i, end - i,
+			   (float *)c->to + i);
 	}
 }
 
@@ -221,6 +245,15 @@ struct ftk_weight *ftk_weight_make(struct ftk *k, void *mem,
 		if (m->data)
 			pack(k, w, m->type, m->data);
 	}
+	if (in_nf4(m)) {
+		struct ftk_nf4 *q = (struct ftk_nf4 *)(void *)next;
+
+		if (m->data && m->type == FTK_NF4)
+			*q = *(const struct ftk_nf4 *)m->data;
+		else if (m->data)
+			nf4_make(k, q, next + cpu_pad(sizeof(*q)), m);
+		w->nf4 = q;
+	}
 	return w;
 }
 
@@ -234,6 +267,10 @@ void ftk_weight_get(struct ftk *k, const struct ftk_weight *w, size_t r0,
 		    size_t n, float *out)
 {
 	(void)k;
+	if (w->nf4) {
+		nf4_floats(w->nf4, r0 * w->k, n * w->k, out);
+		return;
+	}
 	for (size_t i = 0; i < n; i++)
 		for (size_t l = 0; l < w->k; l++, out++)
 			*out = w->data ? (float)element(w->type, w->data,
@@ -242,4 +279,14 @@ void ftk_weight_get(struct ftk *k, const struct ftk_weight *w, size_t r0,
 						 w, r0 + i,
 						 l / 2)[(r0 + i) % PANEL * 2 +
 							l % 2]);
+}
+
+int ftk_weight_nf4(const struct ftk *k, const struct ftk_weight *w,
+		   struct ftk_nf4 *out)
+{
+	(void)k;
+	if (!w->nf4)
+		return -1;
+	*out = *w->nf4;
+	return 0;
 }

@@ -83,10 +83,9 @@ static int slot_needs(struct ft_model *m, struct need *a, enum ft_slot s)
 		void *mem = NULL;
 
 		mat = ft_model_matrix(m, s, l);
-		if (l && mat.type == first.type)
+		if (l && mat.type == first.type && mat.use == first.use)
 			continue;
 		first = mat;
-		mat.data = NULL;
 		if (!w) {
 			mem = a->k->alloc(a->k, a->k->weight_bytes(a->k, &mat));
 			if (!mem)

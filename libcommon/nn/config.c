@@ -9,6 +9,7 @@
 #include "libcommon/base/mem.h"
 #include "libcommon/io/input.h"
 #include "libcommon/io/json.h"
+#include "libcommon/nn/quant.h"
 
 #define FT_ARCH(...) {__VA_ARGS__},
 const struct ft_arch ft_archs[] = {
@@ -298,6 +299,7 @@ static int get_sizes(struct ft_config *c, const struct ft_json *o,
 static int parse(struct ft_config *c, const struct ft_json *o,
 		 struct ft_err *err)
 {
+	const struct ft_json *quant = ft_json_get(o, "quantization_config");
 	const char *type;
 	double eps = 1e-6;
 	int64_t bos = -1;
@@ -315,11 +317,9 @@ static int parse(struct ft_config *c, const struct ft_json *o,
 	c->arch = find_arch(type);
 	if (!c->arch)
 		return refuse_type(type, err);
-	if (ft_json_get(o, "quantization_config") &&
-	    ft_json_get(o, "quantization_config")->type != FT_JSON_NULL)
-		return ft_err_set(
-			err, FT_EXIT_DATA,
-			"quantised weights (quantization_config) are not supported by this build");
+	c->quantized = quant && quant->type != FT_JSON_NULL;
+	if (c->quantized && ft_quant_config(quant, err) < 0)
+		return -1;
 	if (get_sizes(c, o, err) < 0 || get_act(c, o, err) < 0 ||
 	    get_rope(c, o, err) < 0)
 		return -1;

@@ -53,6 +53,7 @@ struct ft_config {
 	float eps;
 	int act; /* enum ftk_act */
 	bool tied, attn_bias, mlp_bias;
+	bool quantized;      /* weights are bitsandbytes', in NF4 */
 	double attn_dropout; /* asked for in training */
 	struct {
 		enum ft_rope type;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "libcommon/base/mem.h"
+#include "libcommon/nn/quant.h"
 
 static size_t slots(const struct ft_config *c)
 {
@@ -103,39 +104,71 @@ static int make_handle(struct ft_model *m, struct ft_carve *c,
 	return 0;
 }
 
-static struct ftk_matrix frozen_matrix(const struct ft_model *m,
-				       const struct walk *k,
-				       const struct ft_tensor *t)
+/* As the backend is told of it; q is what it then points to in 4 bits. */
+static int frozen_matrix(struct ft_model *m, const struct walk *k,
+			 struct ftk_matrix *mat, struct ftk_nf4 *q,
+			 struct ft_err *err)
 {
-	return (struct ftk_matrix){.type = t->dtype == FT_F32    ? FTK_F32
-					   : t->dtype == FT_BF16 ? FTK_BF16
-								 : FTK_F16,
-				   .data = t->data,
-				   .n = k->n,
-				   .k = k->k,
-				   .use = use_of(m, k->s)};
+	const struct ft_tensor *t;
+	int rc = ft_quant_find(&m->st, k->name, k->n, k->k, q, err);
+
+	*mat = (struct ftk_matrix){
+		.n = k->n, .k = k->k, .use = use_of(m, k->s)};
+	if (rc < 0)
+		return -1;
+	if (rc > 0 && mat->use & FTK_W_ROWS)
+		return ft_err_set(
+			err, FT_EXIT_DATA,
+			"the embedding is in 4 bits, which is not supported");
+	if (rc > 0) {
+		mat->data = q;
+		mat->type = FTK_NF4;
+		return 0;
+	}
+	t = want(m, k, "weight", err);
+	if (!t)
+		return -1;
+	mat->data = t->data;
+	mat->type = t->dtype == FT_F32    ? FTK_F32
+		    : t->dtype == FT_BF16 ? FTK_BF16
+					  : FTK_F16;
+	if (m->nf4 && ft_slot_is_linear(k->s))
+		mat->use |= FTK_W_NF4;
+	return 0;
+}
+
+static int load_matrix(struct ft_model *m, struct ft_carve *c,
+		       const struct walk *k, struct ft_weight *w,
+		       struct ft_err *err)
+{
+	char name[FT_NAME_MAX + 16];
+	const struct ft_tensor *t;
+	struct ftk_matrix mat;
+	struct ftk_nf4 q;
+
+	if (frozen_matrix(m, k, &mat, &q, err) < 0 ||
+	    make_handle(m, c, w, &mat, err) < 0)
+		return -1;
+	snprintf(name, sizeof(name), "%s.weight", k->name);
+	t = ft_st_find(&m->st, name);
+	if (c->base && t)
+		ft_st_forget(&m->st, t);
+	return 0;
 }
 
 static int load_frozen(struct ft_model *m, struct ft_carve *c,
 		       const struct walk *k, struct ft_weight *w,
 		       struct ft_err *err)
 {
-	const struct ft_tensor *t = want(m, k, "weight", err);
+	const struct ft_tensor *t;
 
+	if (k->k && load_matrix(m, c, k, w, err) < 0)
+		return -1;
+	if (k->k && !k->bias)
+		return 0;
+	t = want(m, k, k->k ? "bias" : "weight", err);
 	if (!t)
 		return -1;
-	if (k->k) {
-		struct ftk_matrix mat = frozen_matrix(m, k, t);
-
-		if (make_handle(m, c, w, &mat, err) < 0)
-			return -1;
-		ft_st_forget(&m->st, t);
-		if (!k->bias)
-			return 0;
-		t = want(m, k, "bias", err);
-		if (!t)
-			return -1;
-	}
 	w->vec = ft_take(c, k->n, m->k->real_size);
 	return w->vec ? ft_put_tensor(m->k, w->vec, t, err) : 0;
 }
@@ -206,12 +239,13 @@ static int check_surplus(struct ft_model *m, struct ft_err *err)
 			want_n += k.bias ? 2 : 1;
 	}
 	for (size_t i = 0; i < m->st.n; i++)
-		seen += !ignored(m, m->st.t[i].name);
+		seen += !ignored(m, m->st.t[i].name) &&
+			!ft_quant_part(&m->st, m->st.t[i].name);
 	if (seen == want_n)
 		return 0;
 	for (size_t i = 0; i < m->st.n; i++) {
 		const char *name = m->st.t[i].name;
-		bool known = ignored(m, name);
+		bool known = ignored(m, name) || ft_quant_part(&m->st, name);
 
 		for (size_t j = 0; j < slots(&m->cfg) && !known; j++) {
 			size_t n;
@@ -296,14 +330,34 @@ static int check_tensors(struct ft_model *m, struct ft_err *err)
 	return 0;
 }
 
+/* Do the files hold what config.json says of them? */
+static int check_quantized(struct ft_model *m, struct ft_err *err)
+{
+	int any = ft_quant_any(&m->st, err);
+
+	if (any < 0)
+		return -1;
+	if (m->full && (m->cfg.quantized || any))
+		return ft_err_set(
+			err, FT_EXIT_USAGE,
+			"weights in 4 bits cannot be trained: tune an adapter, or the model that they were made from");
+	if (m->cfg.quantized && !any)
+		return ft_err_set(
+			err, FT_EXIT_DATA,
+			"config.json says that weights are quantised, but none is");
+	m->nf4 = m->nf4 && !any;
+	return 0;
+}
+
 int ft_model_begin(struct ft_model **out, struct ftk *k, const char *dir,
-		   bool full, struct ft_err *err)
+		   enum ft_hold hold, struct ft_err *err)
 {
 	struct ft_model *m = ft_xcalloc(1, sizeof(*m));
 	struct ft_carve c = {0};
 
 	m->k = k;
-	m->full = full;
+	m->full = hold == FT_HOLD_TRAINED;
+	m->nf4 = hold == FT_HOLD_NF4;
 	m->dir = ft_xstrdup(dir);
 	if (ft_config_load(&m->cfg, dir, err) < 0)
 		goto fail;
@@ -313,9 +367,10 @@ int ft_model_begin(struct ft_model **out, struct ftk *k, const char *dir,
 		goto fail;
 	if (m->cfg.tied)
 		check_tied(m);
-	if (full)
+	if (m->full)
 		add_params(m);
-	if (check_surplus(m, err) < 0 || check_tensors(m, err) < 0 ||
+	if (check_quantized(m, err) < 0 || check_surplus(m, err) < 0 ||
+	    (m->full && check_tensors(m, err) < 0) ||
 	    lay_weights(m, &c, err) < 0) {
 		ft_err_at(err, dir, 0);
 		goto fail;
@@ -364,9 +419,9 @@ int ft_model_load(struct ft_model *m, struct ft_err *err)
 }
 
 int ft_model_open(struct ft_model **out, struct ftk *k, const char *dir,
-		  bool full, struct ft_err *err)
+		  enum ft_hold hold, struct ft_err *err)
 {
-	if (ft_model_begin(out, k, dir, full, err) < 0)
+	if (ft_model_begin(out, k, dir, hold, err) < 0)
 		return -1;
 	if (ft_model_load(*out, err) == 0)
 		return 0;
@@ -405,13 +460,18 @@ struct ftk_matrix ft_model_matrix(struct ft_model *m, enum ft_slot s,
 				  size_t layer)
 {
 	struct ft_err ignored;
+	struct ftk_matrix mat;
+	struct ftk_nf4 q;
 	struct walk k;
 
 	walk_set(&k, &m->cfg, s == FT_HEAD && m->cfg.tied ? FT_EMBED : s,
 		 layer);
+	if (m->full)
+		return trained_matrix(m, &k, NULL);
 	/* it was there when the model was begun */
-	return m->full ? trained_matrix(m, &k, NULL)
-		       : frozen_matrix(m, &k, want(m, &k, "weight", &ignored));
+	(void)frozen_matrix(m, &k, &mat, &q, &ignored);
+	mat.data = NULL;
+	return mat;
 }
 
 const struct ft_config *ft_model_config(const struct ft_model *m)

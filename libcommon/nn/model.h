@@ -76,13 +76,18 @@ struct ft_reserve {
 };
 
 /* --- the model --- */
-/* full: its weights are to be trained (a block of float32 masters). */
+/*
+ * How its weights are to be held: as they are; to be trained, in a block of
+ * float32 masters; or with the linears of the layers in NF4 (those of a
+ * directory that is quantised already stay as they are).
+ */
+enum ft_hold { FT_HOLD_FROZEN, FT_HOLD_TRAINED, FT_HOLD_NF4 };
 int ft_model_open(struct ft_model **m, struct ftk *k, const char *dir,
-		  bool full, struct ft_err *err);
+		  enum ft_hold hold, struct ft_err *err);
 /* The same in two: files are opened and checked, and memory is counted; then
    it is taken and the weights are read. */
 int ft_model_begin(struct ft_model **m, struct ftk *k, const char *dir,
-		   bool full, struct ft_err *err);
+		   enum ft_hold hold, struct ft_err *err);
 int ft_model_load(struct ft_model *m, struct ft_err *err);
 /*
  * Count, from ft_model_begin on, into p: the weights; what ft_model_reserve

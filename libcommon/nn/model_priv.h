@@ -34,7 +34,7 @@ struct ft_model {
 	struct ft_config cfg;
 	struct ftk *k;
 	struct ft_st st;
-	bool full;
+	bool full, nf4; /* trained; linears become NF4 */
 	struct ft_block block;
 	struct ft_weight *w; /* [FT_FIRST_LAYER_SLOT + layers * FT_NSLOT] */
 	char *dir;
@@ -103,7 +103,7 @@ static inline struct ftk_dropout ft_drop(const struct ft_model *m,
 		.salt = (uint32_t)(layer * FT_NSLOT + (size_t)s)};
 }
 
-/* As the backend is told of it, but its data is NULL where it is trained. */
+/* As the backend is told of it, without its data. */
 struct ftk_matrix ft_model_matrix(struct ft_model *m, enum ft_slot s,
 				  size_t layer);
 

@@ -20,10 +20,6 @@ int ft_compute_open(struct ft_loaded *l, const struct ft_compute *c,
 	const char *why = "";
 
 	*l = (struct ft_loaded){0};
-	if (c->in_4bit)
-		return ft_err_set(
-			err, FT_EXIT_USAGE,
-			"--load-in-4bit is not supported by this build");
 	l->pool = ft_pool_new((int)c->threads);
 	t = (struct ftk_threads){.nthreads = ft_pool_threads(l->pool),
 				 .run = run,
@@ -38,6 +34,7 @@ int ft_load_begin(struct ft_loaded *l, const struct ft_compute *c,
 		  const char *model, const char *adapter, const char *base,
 		  bool full, struct ft_err *err)
 {
+	enum ft_hold hold = c->in_4bit ? FT_HOLD_NF4 : FT_HOLD_FROZEN;
 	struct ft_str dir = {0};
 
 	if (ft_compute_open(l, c, err) < 0)
@@ -56,7 +53,8 @@ int ft_load_begin(struct ft_loaded *l, const struct ft_compute *c,
 		ft_str_adds(&dir, model);
 	}
 	l->dir = dir.s;
-	if (ft_model_begin(&l->model, l->k, l->dir, full, err) < 0)
+	if (ft_model_begin(&l->model, l->k, l->dir,
+			   full ? FT_HOLD_TRAINED : hold, err) < 0)
 		return -1;
 	if (!adapter)
 		return 0;

@@ -30,10 +30,8 @@ enum { FT_DTYPE_FLOAT32, FT_DTYPE_BFLOAT16 };
 		       "random seed"),                                         \
 		FT_INT_FREE(0, "threads", &(p)->threads, 0, 1024, "N",         \
 			    "threads (0: all processors); changes no result"), \
-	{                                                                      \
-		0, "load-in-4bit", FT_KIND_FLAG, {.flag = &(p)->in_4bit}, 0,   \
-			0, 0, "4-bit weights", FT_OPT_HIDDEN, 0                \
-	}
+		FT_FLAG(0, "load-in-4bit", &(p)->in_4bit,                      \
+			"hold the frozen linears in 4 bits (NF4)")
 
 struct ft_loaded {
 	struct ft_pool *pool;

@@ -345,8 +345,8 @@ static int plan(struct ft_trainer *t, const struct ft_reserve *r, bool more,
 		ft_take(&c, t->block->n, t->l.k->real_size);
 	if (!copies_model(t))
 		return 0;
-	if (!s->model &&
-	    ft_model_begin(&s->model, t->l.k, t->l.dir, false, err) < 0)
+	if (!s->model && ft_model_begin(&s->model, t->l.k, t->l.dir,
+					FT_HOLD_FROZEN, err) < 0)
 		return -1;
 	ft_model_plan_weights(s->model, &model);
 	ft_model_plan_acts(s->model, &own, more, &model);

@@ -167,6 +167,10 @@ int ft_train_check(struct ft_train_opts *o, struct ft_err *err)
 		return ft_err_set(
 			err, FT_EXIT_USAGE,
 			"--lora-* shape a new adapter, but this run goes on from one");
+	if (o->full && o->compute.in_4bit)
+		return ft_err_set(
+			err, FT_EXIT_USAGE,
+			"--full with --load-in-4bit: weights in 4 bits are not trained");
 	if (o->full && (o->lora_given || o->dropout_given))
 		return ft_err_set(err, FT_EXIT_USAGE,
 				  "--lora-* with --full: there is no adapter");

@@ -55,7 +55,7 @@ value() {
 	no "label-smoothing" -m "$M" --label-smoothing 0.6
 	no "--full" -m "$F/a" --full
 	no "--lora-" -m "$F/a" --lora-r 4
-	no "--load-in-4bit" -m "$M" --load-in-4bit
+	no "--full with --load-in-4bit" -m "$M" --full --load-in-4bit
 	no "'w1'" -m "$M" --lora-target-modules w1
 }
 

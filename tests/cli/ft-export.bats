@@ -141,7 +141,7 @@ complete() {
 }
 
 @test "what this build cannot do is refused by name" {
-	for to in bnb mlx mlx-lora gguf gguf-lora; do
+	for to in mlx mlx-lora gguf gguf-lora; do
 		run --separate-stderr -2 ft-export -m "$F/a" --to $to -o "$T/o"
 		says "--to $to is not supported by this build"
 	done
@@ -173,4 +173,42 @@ complete() {
 	cmp "$M/model.safetensors" "$T/m/model.safetensors"
 	cp -r "$F/a" "$T/a"
 	no "adapter's directory" -m "$T/a" --to hf -o "$T/a"
+}
+
+@test "--to bnb: the weights that --load-in-4bit holds" {
+	local shards
+	ft-export -q -m "$M" --to bnb --dtype float32 -o "$T/o"
+	complete "$T/o"
+	jq -e '.quantization_config | .load_in_4bit and .bnb_4bit_use_double_quant
+		and .quant_method == "bitsandbytes" and .bnb_4bit_quant_type == "nf4"' "$T/o/config.json"
+	ft-logprob -q -m "$M" --load-in-4bit "$F/eval.ft" -o "$T/made"
+	ft-logprob -q -m "$T/o" "$F/eval.ft" -o "$T/read"
+	cmp "$T/made" "$T/read"
+	ft-export -q -m "$T/o" --to bnb -o "$T/again"
+	cmp "$T/o/model.safetensors" "$T/again/model.safetensors"
+	cmp "$T/o/config.json" "$T/again/config.json"
+	# in shards, by any number of threads
+	ft-export -q -m "$M" --to bnb --dtype float32 --max-shard-size 20000 --threads 4 -o "$T/s"
+	shards=("$T"/s/model-*.safetensors)
+	[ "${#shards[@]}" -gt 2 ]
+	ft-logprob -q -m "$T/s" "$F/eval.ft" -o "$T/read"
+	cmp "$T/made" "$T/read"
+}
+
+@test "--to bnb of a tuned model; a base in 4 bits is tuned and written whole" {
+	ft-export -q -m "$F/a" --to bnb -o "$T/o"
+	complete "$T/o"
+	jq -e '.verified | .rounding > 0.5 and .rounding <= 1 and .tolerance == null' "$T/o/ft-manifest.json"
+	run --separate-stderr -1 ft-export -q -m "$F/a" --to bnb --tolerance 1e-9 -o "$T/no"
+	[ ! -e "$T/no/ft-manifest.json" ]
+	ft-export -q -m "$M" --to bnb -o "$T/four"
+	ft-sft -q -m "$T/four" -o "$T/q" --threads 1 --num-train-epochs 2 --learning-rate 2e-2 "$F/sft.ft"
+	ft-export -q -m "$T/q" --to hf --dtype float32 -o "$T/whole"
+	complete "$T/whole"
+	jq -e 'has("quantization_config") | not' "$T/whole/config.json"
+	alike "$T/whole" "$T/q" 1e-4
+	ft-export -q -m "$T/q" --to bnb -o "$T/tuned"
+	complete "$T/tuned"
+	ft-export -q -m "$T/q" --to peft -o "$T/peft"
+	alike "$T/peft" "$T/q" 1e-4
 }

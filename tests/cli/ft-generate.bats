@@ -55,7 +55,6 @@ gen() {
 	no "top-p" -m "$M" --top-p 1.5 "$P"
 	no "max-new-tokens" -m "$M" --max-new-tokens 0 "$P"
 	no "--base" -m "$M" --base "$M" "$P"
-	no "--load-in-4bit" -m "$M" --load-in-4bit "$P"
 	mkdir "$T/bare"
 	cp "$M/config.json" "$M/model.safetensors" "$T/bare"
 	no "--stop" -m "$T/bare" --stop x "$P"
@@ -296,4 +295,14 @@ gen() {
 	run -0 gen "$T/ids"
 	[[ $output != *logps* ]]
 	[[ $output != *completion_ids* ]]
+}
+
+@test "weights in 4 bits generate, alike for any number of threads" {
+	local n
+	for n in 1 2 4; do
+		ft-generate -q -m "$M" --load-in-4bit --threads "$n" --temperature 0 \
+			--max-new-tokens 12 "$P" -o "$T/$n"
+		cmp "$T/$n" "$T/1"
+	done
+	[ -s "$T/1" ]
 }

@@ -42,7 +42,6 @@ list() {
 	no "--base" -m "$M" --base "$M" "$S"
 	no "--map" -m "$M" --map . "$S"
 	no "micro-batch-tokens" -m "$M" --micro-batch-tokens 0 "$S"
-	no "--load-in-4bit" -m "$M" --load-in-4bit "$S"
 }
 
 @test "a torn stream is status 3, and no file is made" {
@@ -215,4 +214,30 @@ list() {
 	cp "$M/model.safetensors" "$M/config.json" "$T/big"
 	ft-logprob -q -m "$T/big" "$S" -o "$T/o"
 	[[ $(head -n 1 "$T/o") != *bytes* ]]
+}
+
+@test "weights in 4 bits: near the model's, the same for any number of threads" {
+	local n
+	score "$S" -o "$T/float"
+	for n in 1 2 4; do
+		score --load-in-4bit --threads "$n" "$S" -o "$T/$n"
+		cmp "$T/$n" "$T/1"
+	done
+	run ! cmp -s "$T/1" "$T/float"
+	jq -se '[.[0:length/2], .[length/2:]] | transpose
+		| map((.[0].sum_logps - .[1].sum_logps | fabs) / .[1].tokens)
+		| max < 1' "$T/1" "$T/float"
+}
+
+@test "a checkpoint of bitsandbytes is what its floats become" {
+	local g=$ROOT/tests/data/golden/nf4
+	printf '{"prompt_ids":[3,4],"completion_ids":[%s]}\n' 5,6,7 8,9,50,2 >"$T/rows"
+	ft-tokenize -q -m "$g" "$T/rows" -o "$T/s"
+	ft-logprob -q -m "$g" --load-in-4bit "$T/s" -o "$T/made"
+	ft-logprob -q -m "$g/nested" "$T/s" -o "$T/read"
+	cmp "$T/made" "$T/read"
+	ft-logprob -q -m "$g/nested" --load-in-4bit "$T/s" -o "$T/both"
+	cmp "$T/made" "$T/both"
+	run --separate-stderr -2 ft-sft -m "$g/nested" --full -o "$T/o" "$T/s"
+	says "cannot be trained"
 }

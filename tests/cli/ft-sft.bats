@@ -49,7 +49,7 @@ sft() {
 	no "--eval-file" -m "$M" -o "$T/o" --eval-steps 2 "$S"
 	no "--overwrite-output-dir" -m "$M" -o "$T/o" --overwrite-output-dir --resume-from-checkpoint auto "$S"
 	no "--optim sgd" -m "$M" -o "$T/o" --sgd-momentum 0.9 "$S"
-	no "--load-in-4bit" -m "$M" -o "$T/o" --load-in-4bit "$S"
+	no "--full with --load-in-4bit" -m "$M" -o "$T/o" --full --load-in-4bit "$S"
 	no "'nonsense'" -m "$M" -o "$T/o" --lora-target-modules q_proj,nonsense "$S"
 	no "learning-rate" -m "$M" -o "$T/o" --learning-rate nan "$S"
 	no "--train-sampling-strategy" -m "$M" -o "$T/o" --train-sampling-strategy first "$S"
@@ -602,4 +602,24 @@ sft() {
 	rewind "$T/r" 2
 	M=$T/m sft "$T/r" --max-steps 3 --max-bad-steps 5 --save-steps 2 --resume-from-checkpoint auto
 	same_result "$T/p" "$T/r"
+}
+
+@test "weights in 4 bits: they learn, the same bytes for any number of threads, resumed too" {
+	local n d
+	for d in float32 bfloat16; do
+		for n in 1 2 4; do
+			sft "$T/$d.$n" --load-in-4bit --dtype "$d" --threads "$n" \
+				--max-steps 6 --save-steps 3
+			cmp "$T/$d.$n/adapter_model.safetensors" \
+				"$T/$d.1/adapter_model.safetensors"
+		done
+		jq -se 'map(.loss | values) | first > last' "$T/$d.1/train.metrics.jsonl"
+	done
+	cp -r "$T/float32.1/checkpoint-3" "$T/c"
+	sft "$T/more" --load-in-4bit --max-steps 6 --save-steps 3 \
+		--resume-from-checkpoint "$T/c"
+	cmp "$T/more/adapter_model.safetensors" "$T/float32.1/adapter_model.safetensors"
+	run --separate-stderr -3 sft "$T/other" --max-steps 6 --save-steps 3 \
+		--resume-from-checkpoint "$T/c"
+	says load-in-4bit
 }

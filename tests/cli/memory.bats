@@ -97,6 +97,7 @@ generate() {
 
 @test "the peak is within the plan: LoRA SFT" {
 	train a ft-sft float32
+	train a ft-sft bfloat16 --load-in-4bit
 	train b ft-sft bfloat16
 	train c ft-sft float32 --gradient-checkpointing
 	train c ft-sft bfloat16 --eval-file "$F/c.sft.ft" --eval-steps 1

@@ -50,9 +50,25 @@ def logps(model, row):
     return [lp[i - 1, ids[i]].item() for i in range(n, len(ids))]
 
 
+def in_float32(model):
+    """bitsandbytes' linears multiply, in float32, what they dequantise: without
+    gradients they take kernels that leave out the rounding to the type of the
+    checkpoint.  What is not quantised stays in the type of the file, whatever
+    dtype was asked for."""
+    for p in model.parameters():
+        if p.is_floating_point():
+            p.data = p.data.float()
+    for mod in model.modules():
+        if type(mod).__name__ == "Linear4bit":
+            import bitsandbytes.functional as bnb
+            w = bnb.dequantize_4bit(mod.weight, mod.weight.quant_state)
+            mod.forward = lambda x, w=w.float(): F.linear(x, w)
+    return model
+
+
 def one(model, adapter, rows_file, ours_file):
     """The worst difference; infinite where it is not the same rows."""
-    m = open_model(model)
+    m = in_float32(open_model(model))
     if adapter != "-":
         m = PeftModel.from_pretrained(m, adapter)
         m.eval()

@@ -3,7 +3,7 @@
 #
 # check_peers.sh: what the tools write, opened by transformers and PEFT.  For
 # each golden model: an adapter by ft-sft and one by ft-dpo, a model by
-# ft-sft --full; ft-export's merged model and its adapter.  The tools and a
+# ft-sft --full; ft-export's merged model, its adapter, its 4-bit form.  The tools and a
 # python with the packages of requirements.txt are on PATH (make check-peers).
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -86,6 +86,31 @@ for case in $cases; do
 		--adapter "$out/sft:2" --to hf --dtype float32 -o "$out/two"
 	tell $? "$case: ft-export of two adapters"
 	same "$case: transformers opens it" "$out/two" - "$out/two"
+done
+# Weights in NF4: what bitsandbytes wrote and what ft-export writes, opened by
+# transformers with bitsandbytes.
+m=$data/nf4 out=$tmp/nf4
+peer rows "$data" "$tmp" nf4 || exit 1
+run ft-tokenize -q -m "$m" "$out/rows.jsonl" -o "$out/rows.st"
+tell $? "nf4: ft-tokenize rows of ids"
+for form in nested plain; do
+	same "nf4: $form, of bitsandbytes" "$m/$form" - "$m/$form"
+	run ft-sft -m "$m/$form" -o "$out/$form.sft" --max-steps 8 \
+		--learning-rate 0.01 --allow-no-stop --save-steps 0 -q "$out/rows.st"
+	tell $? "nf4: ft-sft of $form"
+	same "nf4: PEFT opens the adapter on $form" "$m/$form" \
+		"$out/$form.sft" "$out/$form.sft"
+	run ft-export -q -m "$out/$form.sft" --to hf --dtype float32 -o "$out/$form.hf"
+	tell $? "nf4: ft-export --to hf of $form"
+	same "nf4: transformers opens it" "$out/$form.hf" - "$out/$form.sft"
+	run ft-export -q -m "$out/$form.sft" --to bnb -o "$out/$form.bnb"
+	tell $? "nf4: ft-export --to bnb of $form and an adapter"
+	same "nf4: bitsandbytes opens it" "$out/$form.bnb" - "$out/$form.bnb"
+done
+for dtype in float32 bfloat16; do
+	run ft-export -q -m "$m" --to bnb --dtype $dtype -o "$out/$dtype"
+	tell $? "nf4: ft-export --to bnb in $dtype"
+	same "nf4: bitsandbytes opens it" "$out/$dtype" - "$out/$dtype"
 done
 peer compare "$tmp/todo" $((n + 1)) || failed=1
 echo "1..$((n + $(wc -l <"$tmp/todo")))"

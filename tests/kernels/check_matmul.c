@@ -225,8 +225,6 @@ static void check_types(const char *name)
 	CHECK(!memcmp(got, half_value, sizeof(half_value)),
 	      "%s: float32, unaligned", name);
 	CHECK(guards_whole(&c), "%s: weights stay in their memory", name);
-	m.type = FTK_NF4;
-	CHECK(b.k->weight_bytes(b.k, &m) == SIZE_MAX, "%s: no NF4", name);
 	m.type = FTK_BF16;
 	m.use |= FTK_W_TRAINED;
 	CHECK(b.k->weight_bytes(b.k, &m) == SIZE_MAX,

@@ -71,16 +71,16 @@ static inline bool eng_backend(struct eng *e, const char *name, const char *isa,
 	return true;
 }
 
-/* adapter NULL: none.  full: the model's own weights are trained. */
-static inline void eng_model(struct eng *e, const char *dir,
-			     const char *adapter, bool full)
+/* adapter NULL: none. */
+static inline void eng_hold(struct eng *e, const char *dir, const char *adapter,
+			    enum ft_hold hold)
 {
 	struct ft_err err = {0};
 
-	e->full = full;
-	if (ft_model_open(&e->m, e->k, dir, full, &err) < 0)
+	e->full = hold == FT_HOLD_TRAINED;
+	if (ft_model_open(&e->m, e->k, dir, hold, &err) < 0)
 		eng_die(dir, &err);
-	if (full && ft_block_grad(ft_model_block(e->m), &err) < 0)
+	if (e->full && ft_block_grad(ft_model_block(e->m), &err) < 0)
 		eng_die(dir, &err);
 	if (!adapter)
 		return;
@@ -89,6 +89,13 @@ static inline void eng_model(struct eng *e, const char *dir,
 	    ft_block_grad(&e->a.b, &err) < 0)
 		eng_die(adapter, &err);
 	e->lora = true;
+}
+
+/* full: the model's own weights are trained. */
+static inline void eng_model(struct eng *e, const char *dir,
+			     const char *adapter, bool full)
+{
+	eng_hold(e, dir, adapter, full ? FT_HOLD_TRAINED : FT_HOLD_FROZEN);
 }
 
 static inline void eng_close(struct eng *e)

@@ -130,8 +130,9 @@ static void refusals(void)
 	bad("{\"model_type\":7}", "model_type");
 	bad("{\"model_type\":\"mamba\"}",
 	    "'mamba' is not supported (supported: llama");
-	bad("{" LLAMA ",\"quantization_config\":{\"load_in_4bit\":true}}",
-	    "quantization_config");
+	bad("{" LLAMA ",\"quantization_config\":{\"quant_method\":\"awq\"}}",
+	    "quantised by 'awq'");
+	bad("{" LLAMA ",\"quantization_config\":[]}", "quantization_config");
 	bad("{" LLAMA ",\"hidden_act\":\"relu2\"}", "hidden_act 'relu2'");
 	bad("{" LLAMA
 	    ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":2}}",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The engine against transformers, PEFT and TRL: tests/data/golden, made by
- * tests/golden/gen_llama.py and gen_trl.py.  Log-probs, losses, every LoRA and
+ * tests/golden/gen_llama.py, gen_trl.py and gen_nf4.py.  Log-probs, losses, every LoRA and
  * full gradient, 20 AdamW steps, greedy text; each instruction set of this
  * machine.
  *
@@ -386,17 +386,53 @@ static void one_case(const struct gold *g, const char *backend, const char *isa)
 		trl(g, backend, isa);
 }
 
-static void case_on_all(const char *name, const char *model, const char *only)
+/* --- weights in NF4 ------------------------------------------------------ */
+
+/* dir is a folder of the case, or the case itself, of floats. */
+static void nf4_model(const struct gold *g, const char *backend,
+		      const char *isa, const char *dir, const char *logp)
+{
+	char path[600];
+	struct eng e;
+
+	snprintf(path, sizeof(path), "%s%s", g->model, dir);
+	if (!eng_backend(&e, backend, isa, 1)) {
+		SKIP("nf4%s: this machine has no %s", dir, isa);
+		return;
+	}
+	printf("# nf4%s\n", dir);
+	eng_hold(&e, path, g->adapter, FT_HOLD_NF4);
+	if (!strcmp(logp, "sft.logps"))
+		sft(&e, g, "lora");
+	e.lora = false;
+	eng_rows(&e, &g->rows, NULL, g->rows.nrow);
+	eng_forward(&e);
+	logps(&e, g, logp);
+	eng_close(&e);
+}
+
+static void nf4_case(const struct gold *g, const char *backend, const char *isa)
+{
+	nf4_model(g, backend, isa, "", "sft.logps");
+	nf4_model(g, backend, isa, "/nested", "sft.logps");
+	nf4_model(g, backend, isa, "/plain", "plain.logps");
+}
+
+typedef void case_fn(const struct gold *g, const char *backend,
+		     const char *isa);
+
+static void case_on_all(case_fn *fn, const char *name, const char *model,
+			const char *only)
 {
 	static const char *const isa[] = {"scalar", "avx2", "avx512"};
 	struct gold g;
 
 	gold_open(&g, name, model);
 	if (!only || !strcmp(only, "ref64"))
-		one_case(&g, "ref64", NULL);
+		fn(&g, "ref64", NULL);
 	for (size_t i = 0; i < sizeof(isa) / sizeof(*isa); i++) {
 		if (!only || !strcmp(only, isa[i]))
-			one_case(&g, "cpu", isa[i]);
+			fn(&g, "cpu", isa[i]);
 	}
 	gold_close(&g);
 }
@@ -419,11 +455,13 @@ int main(int argc, char **argv)
 		snprintf(model, sizeof(model), "%s/data/models/stories260K",
 			 shared ? shared : "");
 		if (i < n - 1)
-			case_on_all(cases[i], NULL, only);
+			case_on_all(one_case, cases[i], NULL, only);
 		else if (shared)
-			case_on_all(cases[i], model, only);
+			case_on_all(one_case, cases[i], model, only);
 		else
 			SKIP("%s: no shared data (FT_SHARED)", cases[i]);
 	}
+	if (!strcmp(name, "all") || !strcmp(name, "nf4"))
+		case_on_all(nf4_case, "nf4", NULL, only);
 	return test_done();
 }

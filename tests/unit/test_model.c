@@ -49,7 +49,7 @@ static struct ft_model *make(const struct change *h)
 		ft_str_adds(&s, text);
 	scratch_file("config.json", s.s, s.n);
 	memset(&err, 0, sizeof(err));
-	if (ft_model_open(&m, k, scratch(), false, &err) < 0)
+	if (ft_model_open(&m, k, scratch(), FT_HOLD_FROZEN, &err) < 0)
 		m = NULL;
 	ft_str_release(&s);
 	ft_st_release(&st);

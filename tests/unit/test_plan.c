@@ -117,7 +117,9 @@ static void taking(void)
 
 /* --- what is counted is what is taken --- */
 
-static void counts(const char *backend, bool full)
+static const char *const holds[] = {"", " full", " NF4"};
+
+static void counts(const char *backend, enum ft_hold hold)
 {
 	struct ft_reserve r = {.t = 70, .nseg = 9, .n = 33, .positions = 40};
 	struct ft_err err = {0};
@@ -130,7 +132,7 @@ static void counts(const char *backend, bool full)
 		SKIP("no backend %s", backend);
 		return;
 	}
-	if (ft_model_begin(&e.m, e.k, scratch(), full, &err) < 0)
+	if (ft_model_begin(&e.m, e.k, scratch(), hold, &err) < 0)
 		eng_die("begin", &err);
 	for (int i = 0; i < 7; i++) {
 		struct ft_plan before = {0}, after = {0};
@@ -151,7 +153,7 @@ static void counts(const char *backend, bool full)
 		CHECK(ft_plan_total(&after) == taken &&
 			      ft_plan_total(&before) == taken,
 		      "%s%s, %d: %zu bytes counted, %zu taken", backend,
-		      full ? " full" : "", i, ft_plan_total(&before), taken);
+		      holds[hold], i, ft_plan_total(&before), taken);
 	}
 	eng_close(&e);
 }
@@ -160,7 +162,7 @@ static void counts(const char *backend, bool full)
 
 static struct ft_tokens rows;
 
-static float *gradients(const char *backend, const char *isa, bool full,
+static float *gradients(const char *backend, const char *isa, enum ft_hold hold,
 			size_t light, size_t heavy, size_t *n)
 {
 	struct ft_reserve r = {.t = 60,
@@ -176,10 +178,10 @@ static float *gradients(const char *backend, const char *isa, bool full,
 
 	if (!eng_backend(&e, backend, isa, 2))
 		return NULL;
-	eng_model(&e, scratch(), NULL, full);
-	if (!full)
+	eng_model(&e, scratch(), NULL, hold);
+	if (!e.full)
 		eng_adapter(&e, 4, 8, false);
-	e.dropout = full ? 0 : 0.25f;
+	e.dropout = e.full ? 0 : 0.25f;
 	e.key = 11;
 	r.r = e.a.max_r;
 	if (ft_model_reserve(e.m, &r, &err) < 0)
@@ -197,12 +199,12 @@ static float *gradients(const char *backend, const char *isa, bool full,
 	return g;
 }
 
-static void again(const char *backend, const char *isa, bool full)
+static void again(const char *backend, const char *isa, enum ft_hold hold)
 {
 	static const size_t how[][2] = {{1, 0}, {4, 0}, {4, 1},
 					{4, 4}, {3, 3}, {99, 99}};
 	size_t n = 0;
-	float *want = gradients(backend, isa, full, 0, 0, &n);
+	float *want = gradients(backend, isa, hold, 0, 0, &n);
 
 	if (!want) {
 		SKIP("no %s %s here", backend, isa);
@@ -210,11 +212,11 @@ static void again(const char *backend, const char *isa, bool full)
 	}
 	for (size_t i = 0; i < sizeof(how) / sizeof(*how); i++) {
 		float *g =
-			gradients(backend, isa, full, how[i][0], how[i][1], &n);
+			gradients(backend, isa, hold, how[i][0], how[i][1], &n);
 
 		CHECK(!memcmp(g, want, n * sizeof(*g)),
 		      "%s %s%s: %zu layers in part, %zu again: same gradients",
-		      backend, isa, full ? ", full" : "", how[i][0], how[i][1]);
+		      backend, isa, holds[hold], how[i][0], how[i][1]);
 		free(g);
 	}
 	free(want);
@@ -258,15 +260,15 @@ int main(void)
 	eng_row(&rows, VOCAB, 4, (const size_t[]){9, 3}, 2);
 	eng_row(&rows, VOCAB, 0, (const size_t[]){17}, 1);
 	eng_row(&rows, VOCAB, 11, (const size_t[]){1}, 1);
-	for (int full = 0; full < 2; full++) {
-		counts("cpu", full);
-		counts("cpu-bf16", full);
+	for (int hold = 0; hold < 3; hold++) {
+		counts("cpu", (enum ft_hold)hold);
+		counts("cpu-bf16", (enum ft_hold)hold);
 		for (size_t i = 0; i < 3; i++) {
-			again("cpu", isas[i], full);
-			again("cpu-bf16", isas[i], full);
+			again("cpu", isas[i], (enum ft_hold)hold);
+			again("cpu-bf16", isas[i], (enum ft_hold)hold);
 		}
-		again("cpu-bf16", "avx512bf16", full);
-		again("cpu-bf16", "amx-plain", full);
+		again("cpu-bf16", "avx512bf16", (enum ft_hold)hold);
+		again("cpu-bf16", "amx-plain", (enum ft_hold)hold);
 	}
 	less();
 	ft_tokens_release(&rows);

@@ -18,7 +18,7 @@ struct export
 	double tolerance;
 	bool verify;
 	/* what it says */
-	bool peft;
+	bool peft, bnb;           /* else hf */
 	const char *dir;          /* the base model's directory */
 	const char **adapter_dir; /* owned */
 	double *weight;
@@ -35,6 +35,42 @@ struct export
 
 /* --- merge.c: OUT's weights and config.json --- */
 void export_weights(struct export *e);
+/* OUT's matrices in 4 bits against the merged ones: the largest error of an
+   element, of what it may be at most. */
+double export_nf4_error(struct export *e);
+
+/* --- quant.c: weights in 4 bits --- */
+struct linear {
+	char module[FT_NAME_MAX];
+	enum ft_slot slot;
+	size_t layer, n, k;
+};
+/* Is the tensor the weight of a layer's linear? */
+bool quant_linear(const struct export *e, const char *name, struct linear *l);
+/* Rows of the base's weight, which is in NF4, as float32. */
+int quant_rows(struct export *e, const struct ft_st *st, const struct linear *l,
+	       size_t r0, size_t n, float *out, struct ft_err *err);
+/* The largest error of elements x of matrix f, of what NF4 with double
+   quantization may make of them. */
+double quant_error(const struct linear *l, const float *f, const float *x);
+/* The last matrix that became NF4. */
+struct quantised {
+	struct linear of;
+	struct ftk_nf4 q;
+	void *mem; /* owned */
+};
+/* The tensors that weight `name` becomes: names owned by the caller. */
+enum { QUANT_PARTS = 6 };
+size_t quant_parts(const struct linear *l, const char *name,
+		   struct ft_tensor *t, char **names);
+int quant_keep(struct export *e, struct quantised *k, const struct linear *l,
+	       const float *f, struct ft_err *err);
+bool quant_kept(const struct quantised *k, const struct linear *l);
+void quant_drop(struct export *e, struct quantised *k);
+/* The tensor of that suffix after ".weight". */
+int quant_write(const struct export *e, const struct quantised *k,
+		const struct ft_tensor *t, const char *suffix,
+		struct ft_output *out, struct ft_err *err);
 
 /* --- probe.c: what a model says of a text --- */
 struct probe {

@@ -26,23 +26,24 @@ static void check(int rc, struct ft_err *err)
 static void check_form(struct export *e)
 {
 	static const char *const later[] = {
-		"bnb",  "mlx",       "mlx-lora", "mlx-lm",
-		"gguf", "gguf-lora", "csv",      "card",
+		"mlx", "mlx-lora", "mlx-lm", "gguf", "gguf-lora", "csv", "card",
 	};
 
 	if (!e->to)
-		ft_die(FT_EXIT_USAGE, "no form: give --to hf or --to peft");
+		ft_die(FT_EXIT_USAGE,
+		       "no form: give --to hf, --to bnb or --to peft");
 	e->peft = !strcmp(e->to, "peft");
-	if (e->peft || !strcmp(e->to, "hf"))
+	e->bnb = !strcmp(e->to, "bnb");
+	if (e->peft || e->bnb || !strcmp(e->to, "hf"))
 		return;
 	for (size_t i = 0; i < sizeof(later) / sizeof(*later); i++) {
 		if (!strcmp(e->to, later[i]))
 			ft_die(FT_EXIT_USAGE,
-			       "--to %s is not supported by this build (hf and peft are)",
+			       "--to %s is not supported by this build (hf, bnb and peft are)",
 			       e->to);
 	}
-	ft_die(FT_EXIT_USAGE, "invalid value '%s' for --to: not one of hf|peft",
-	       e->to);
+	ft_die(FT_EXIT_USAGE,
+	       "invalid value '%s' for --to: not one of hf|bnb|peft", e->to);
 }
 
 static bool is_dir(const char *path)
@@ -170,19 +171,35 @@ static void export_adapter(struct export *e)
 
 /*
  * bfloat16 keeps 8 bits of each weight, which moves log-probabilities in the
- * second decimal; what is in float32 differs by the order of sums.
+ * second decimal; what is in float32 differs by the order of sums.  What 4 bits
+ * do to them nobody can say: there the weights are compared.
  */
 static double tolerance(const struct export *e)
 {
 	if (e->tolerance > 0)
 		return e->tolerance;
+	if (e->bnb)
+		return HUGE_VAL;
 	return !e->peft && e->stored == FT_BF16 ? 0.2 : 1e-4;
+}
+
+/* Are weights in 4 bits what they were, as near as those come? */
+static bool verify_nf4(struct export *e, struct ft_str *extra)
+{
+	double error = export_nf4_error(e);
+
+	ft_info("weights in 4 bits: the largest error is %.3g of what rounding may make of it",
+		error);
+	ft_str_adds(extra, ",\"rounding\":");
+	ft_str_add_double(extra, error);
+	return error <= 1;
 }
 
 static bool verify(struct export *e, struct ft_str *extra)
 {
 	struct probe base = {0}, tuned = {0}, out = {0};
 	double differ, moved;
+	bool same = true;
 
 	if (!e->verify) {
 		ft_warn("what was written was not compared (--verify=false)");
@@ -194,18 +211,24 @@ static bool verify(struct export *e, struct ft_str *extra)
 	probe_run(e, &out, PROBE_OUT);
 	differ = probe_differ(&out, &tuned);
 	moved = probe_differ(&tuned, &base);
-	ft_info("reopened: log-probabilities of %zu tokens differ by at most %.3g (allowed %.3g; the adapter moves them by %.3g)",
-		tuned.n, differ, tolerance(e), moved);
+	if (e->bnb && e->tolerance <= 0)
+		ft_info("reopened: log-probabilities of %zu tokens differ by at most %.3g (the adapter moves them by %.3g)",
+			tuned.n, differ, moved);
+	else
+		ft_info("reopened: log-probabilities of %zu tokens differ by at most %.3g (allowed %.3g; the adapter moves them by %.3g)",
+			tuned.n, differ, tolerance(e), moved);
 	ft_str_addf(extra, ",\"verified\":{\"tokens\":%zu,\"max_difference\":",
 		    tuned.n);
 	ft_str_add_double(extra, differ);
 	ft_str_adds(extra, ",\"tolerance\":");
-	ft_str_add_double(extra, tolerance(e));
+	ft_str_add_double(extra, tolerance(e)); /* null: none */
+	if (e->bnb)
+		same = verify_nf4(e, extra);
 	ft_str_addc(extra, '}');
 	probe_release(&base);
 	probe_release(&tuned);
 	probe_release(&out);
-	return differ <= tolerance(e);
+	return same && differ <= tolerance(e);
 }
 
 static void add_digest(struct ft_str *s, const char *dir, const char *before)
@@ -304,7 +327,7 @@ int main(int argc, char **argv)
 		FT_STR_FREE(0, "base", &e.base, "DIR",
 			    "the base model, if not where the adapter says"),
 		FT_STR(0, "to", &e.to, "FORM",
-		       "hf: a merged model; peft: an adapter"),
+		       "hf: a merged model; bnb: one in 4 bits; peft: an adapter"),
 		FT_STR_FREE('o', "output-dir", &e.out, "DIR",
 			    "the directory to write"),
 		{0,
@@ -334,7 +357,7 @@ int main(int argc, char **argv)
 	ft_start(argv[0]);
 	i = ft_opt_parse(
 		argc, argv, table,
-		"-m DIR [--adapter DIR[:WEIGHT]]... --to hf|peft -o DIR",
+		"-m DIR [--adapter DIR[:WEIGHT]]... --to hf|bnb|peft -o DIR",
 		"Write a tuned model in the form that other software loads, reopen it and compare.");
 	if (i < argc)
 		ft_die(FT_EXIT_USAGE, "'%s' is an operand too many", argv[i]);

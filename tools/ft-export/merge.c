@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The merged model, tensor by tensor: W + scale B A in float32, then cast. */
+/* The merged model, tensor by tensor: W + scale B A in float32, then cast, or
+   quantised. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +10,7 @@
 #include "libcommon/base/mem.h"
 #include "libcommon/io/input.h"
 #include "libcommon/io/rows.h"
+#include "libcommon/nn/quant.h"
 #include "tools/ft-export/export.h"
 
 enum { CONFIG_MAX = 1 << 24, BLOCK = 1 << 20 };
@@ -17,6 +20,7 @@ struct merge {
 	const struct ft_st *st;
 	float *f; /* owned; a block of rows */
 	size_t cap;
+	struct quantised kept;
 };
 
 static bool is_float(enum ft_dtype t)
@@ -46,24 +50,96 @@ static bool find_module(const struct export *e, const char *name,
 	return false;
 }
 
+static int check_finite(const float *f, size_t n, const char *name,
+			struct ft_err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!isfinite(f[i]))
+			return ft_err_set(
+				err, FT_EXIT_DATA,
+				"tensor '%.150s' holds a value that is not finite",
+				name);
+	}
+	return 0;
+}
+
 static int put_floats(struct merge *g, const struct ft_tensor *t, size_t n,
 		      struct ft_output *out, struct ft_err *err)
 {
 	uint16_t *h = (uint16_t *)g->f;
 
-	for (size_t i = 0; i < n; i++) {
-		if (!isfinite(g->f[i]))
-			return ft_err_set(
-				err, FT_EXIT_DATA,
-				"tensor '%.150s' holds a value that is not finite",
-				t->name);
-	}
+	if (check_finite(g->f, n, t->name, err) < 0)
+		return -1;
 	/* in place: a half is never ahead of the float it comes from */
 	if (t->dtype == FT_BF16) {
 		for (size_t i = 0; i < n; i++)
 			h[i] = ft_bf16(g->f[i]);
 	}
 	return ft_output_write(out, g->f, n * ft_dtype_size(t->dtype), err);
+}
+
+/* Rows r.. of tensor `name` with what the adapter adds, to f. */
+static int get_rows(struct merge *g, const char *name, size_t width, size_t r,
+		    size_t n, float *f, struct ft_err *err)
+{
+	const struct ft_tensor *from = ft_st_find(g->st, name);
+	const struct ft_lora_mod *mod = NULL;
+	struct linear l;
+
+	if (quant_linear(g->e, name, &l) && ft_quant_is(g->st, l.module)) {
+		if (quant_rows(g->e, g->st, &l, r, n, f, err) < 0)
+			return -1;
+	} else if (ft_to_f32(f,
+			     (const char *)from->data +
+				     r * width * ft_dtype_size(from->dtype),
+			     from->dtype, n * width)) {
+		return ft_err_set(err, FT_EXIT_DATA,
+				  "tensor '%.150s' is of type %s", name,
+				  ft_dtype_name(from->dtype));
+	}
+	if (find_module(g->e, name, &mod))
+		ft_adapter_merge(&g->e->adapter, mod->slot, mod->layer, r, n,
+				 f);
+	return 0;
+}
+
+/* A part of the weight `name`, quantised: its tensor's name goes on with
+   suffix. */
+static int fill_part(struct merge *g, const struct ft_tensor *t,
+		     const struct linear *l, const char *name,
+		     const char *suffix, struct ft_output *out,
+		     struct ft_err *err)
+{
+	size_t n = l->n * l->k;
+
+	if (!quant_kept(&g->kept, l)) {
+		FT_GROW(g->f, 0, g->cap, n);
+		if (get_rows(g, name, l->k, 0, l->n, g->f, err) < 0 ||
+		    check_finite(g->f, n, name, err) < 0)
+			return -1;
+		for (size_t i = 0; g->e->stored == FT_BF16 && i < n; i++) {
+			uint16_t h = ft_bf16(g->f[i]);
+
+			ft_to_f32(&g->f[i], &h, FT_BF16, 1);
+		}
+		if (quant_keep(g->e, &g->kept, l, g->f, err) < 0)
+			return -1;
+	}
+	return quant_write(g->e, &g->kept, t, suffix, out, err);
+}
+
+/* Does the weight become NF4 here?  Of a base that is quantised already only
+   what an adapter changes, and never what its config.json left out. */
+static bool becomes_nf4(const struct merge *g, const char *name,
+			struct linear *l)
+{
+	const struct ft_lora_mod *mod;
+
+	if (!g->e->bnb || !quant_linear(g->e, name, l))
+		return false;
+	return g->e->cfg.quantized ? ft_quant_is(g->st, l->module) &&
+					     find_module(g->e, name, &mod)
+				   : true;
 }
 
 /* Rows of a matrix at a time; a vector, or what has more dimensions, in
@@ -74,9 +150,17 @@ static int fill(void *arg, const struct ft_tensor *t, struct ft_output *out,
 	struct merge *g = arg;
 	const struct ft_tensor *from = ft_st_find(g->st, t->name);
 	const struct ft_lora_mod *mod = NULL;
-	size_t width, rows, step, es = ft_dtype_size(from->dtype);
+	const char *side = strstr(t->name, ".weight.");
+	char name[FT_NAME_MAX + 16];
+	size_t width, rows, step;
+	struct linear l;
 	bool merged = find_module(g->e, t->name, &mod);
 
+	snprintf(name, sizeof(name), "%.*s",
+		 side ? (int)(side - t->name) + 7 : (int)sizeof(name), t->name);
+	if (becomes_nf4(g, name, &l))
+		return fill_part(g, t, &l, name, t->name + strlen(name), out,
+				 err);
 	if (!merged && t->dtype == from->dtype)
 		return ft_output_write(out, from->data, from->nbytes, err);
 	width = t->ndim == 2 ? (size_t)t->shape[1] : 1;
@@ -91,14 +175,8 @@ static int fill(void *arg, const struct ft_tensor *t, struct ft_output *out,
 	for (size_t r = 0; r < rows; r += step) {
 		size_t n = rows - r < step ? rows - r : step;
 
-		if (ft_to_f32(g->f, (const char *)from->data + r * width * es,
-			      from->dtype, n * width))
-			return ft_err_set(err, FT_EXIT_DATA,
-					  "tensor '%.150s' is of type %s",
-					  t->name, ft_dtype_name(from->dtype));
-		if (merged)
-			ft_adapter_merge(&g->e->adapter, mod->slot, mod->layer,
-					 r, n, g->f);
+		if (get_rows(g, t->name, width, r, n, g->f, err))
+			return -1;
 		if (put_floats(g, t, n * width, out, err))
 			return -1;
 	}
@@ -114,6 +192,8 @@ static enum ft_dtype choose_dtype(const struct export *e,
 	if (e->dtype != AS_BASE)
 		return e->dtype == DTYPE_BFLOAT16 ? FT_BF16 : FT_F32;
 	for (size_t i = 0; i < st->n; i++) {
+		if (ft_quant_part(st, st->t[i].name))
+			continue;
 		if (is_float(st->t[i].dtype))
 			all += st->t[i].numel;
 		if (st->t[i].dtype == FT_BF16)
@@ -122,16 +202,29 @@ static enum ft_dtype choose_dtype(const struct export *e,
 	return 2 * bf16 > all ? FT_BF16 : FT_F32;
 }
 
-/* The base's config.json with its type: the rest byte for byte. */
+/* What transformers writes of NF4 with double quantization. */
+static void add_quantization(const struct export *e, struct ft_str *s)
+{
+	const char *type = e->stored == FT_BF16 ? "bfloat16" : "float32";
+
+	ft_str_addf(
+		s,
+		"{\"quant_method\": \"bitsandbytes\", \"load_in_4bit\": true, \"load_in_8bit\": false, \"bnb_4bit_quant_type\": \"nf4\", \"bnb_4bit_use_double_quant\": true, \"bnb_4bit_compute_dtype\": \"%s\", \"bnb_4bit_quant_storage\": \"uint8\", \"llm_int8_skip_modules\": null}",
+		type);
+}
+
+/* The base's config.json with its type and how it is quantised: the rest byte
+   for byte. */
 static void write_config(struct export *e)
 {
 	const char *type =
 		e->stored == FT_BF16 ? "\"bfloat16\"" : "\"float32\"";
-	const struct ft_edit edit[] = {
+	struct ft_edit edit[] = {
 		{.key = "dtype", .json = type, .n = strlen(type)},
 		{.key = "torch_dtype", .json = type, .n = strlen(type)},
+		{.key = "quantization_config"},
 	};
-	struct ft_str path = {0}, text = {0};
+	struct ft_str path = {0}, text = {0}, quant = {0};
 	struct ft_arena arena = {0};
 	struct ft_row row = {0};
 	struct ft_err err;
@@ -146,14 +239,50 @@ static void write_config(struct export *e)
 		ft_err_at(&err, path.s, 0);
 		ft_die_err(&err);
 	}
-	ft_row_edit(&row, edit, 2, &text);
+	if (e->bnb && !e->cfg.quantized) {
+		add_quantization(e, &quant);
+		edit[2].json = quant.s;
+		edit[2].n = quant.n;
+	}
+	/* one that is there already stays */
+	ft_row_edit(&row, edit, e->bnb && e->cfg.quantized ? 2 : 3, &text);
 	if (ft_files_write(&e->files, e->out, "config.json", text.s, text.n,
 			   &err))
 		ft_die_err(&err);
 	ft_arena_release(&arena);
 	ft_str_release(&path);
 	ft_str_release(&text);
+	ft_str_release(&quant);
 	free(s);
+}
+
+/* The tensors that are written of number i of the base's. */
+static size_t add_tensors(const struct merge *g, size_t i, struct ft_tensor *t,
+			  char **names)
+{
+	const char *name = g->st->t[i].name;
+	char weight[FT_NAME_MAX + 16];
+	struct linear l;
+
+	*t = g->st->t[i];
+	t->data = NULL;
+	if (ft_quant_part(g->st, name)) {
+		snprintf(weight, sizeof(weight), "%.*s",
+			 (int)(strstr(name, ".weight.") - name) + 7, name);
+		return g->e->bnb && !becomes_nf4(g, weight, &l);
+	}
+	if (becomes_nf4(g, name, &l))
+		return quant_parts(&l, name, t, names);
+	if (!g->e->bnb && quant_linear(g->e, name, &l) &&
+	    ft_quant_is(g->st, l.module)) {
+		t->dtype = g->e->stored;
+		t->ndim = 2;
+		t->shape[0] = l.n;
+		t->shape[1] = l.k;
+	} else if (is_float(t->dtype)) {
+		t->dtype = g->e->stored;
+	}
+	return 1;
 }
 
 void export_weights(struct export *e)
@@ -162,22 +291,58 @@ void export_weights(struct export *e)
 	struct merge g = {.e = e, .st = &st};
 	struct ft_tensor *t;
 	struct ft_err err;
+	char **names;
+	size_t n = 0;
 
 	if (ft_st_open_dir(&st, e->dir, &err))
 		ft_die_err(&err);
 	e->stored = choose_dtype(e, &st);
-	t = ft_xcalloc(st.n + 1, sizeof(*t));
-	for (size_t i = 0; i < st.n; i++) {
-		t[i] = st.t[i];
-		t[i].data = NULL;
-		if (is_float(t[i].dtype))
-			t[i].dtype = e->stored;
-	}
-	if (ft_shards_write(&e->files, e->out, t, st.n,
-			    (uint64_t)e->shard_bytes, fill, &g, &err))
+	t = ft_xcalloc(st.n * QUANT_PARTS + 1, sizeof(*t));
+	names = ft_xcalloc(st.n * QUANT_PARTS + 1, sizeof(*names));
+	for (size_t i = 0; i < st.n; i++)
+		n += add_tensors(&g, i, t + n, names + n);
+	if (ft_shards_write(&e->files, e->out, t, n, (uint64_t)e->shard_bytes,
+			    fill, &g, &err))
 		ft_die_err(&err);
 	write_config(e);
+	for (size_t i = 0; i < n; i++)
+		free(names[i]);
+	quant_drop(e, &g.kept);
 	ft_st_release(&st);
+	free((void *)names);
 	free(g.f);
 	free(t);
+}
+
+double export_nf4_error(struct export *e)
+{
+	struct ft_st base, made;
+	struct merge g = {.e = e, .st = &base};
+	float *f = NULL, *x = NULL;
+	size_t capf = 0, capx = 0;
+	double worst = 0, far;
+	struct ft_err err;
+
+	if (ft_st_open_dir(&base, e->dir, &err) ||
+	    ft_st_open_dir(&made, e->out, &err))
+		ft_die_err(&err);
+	for (size_t i = 0; i < base.n; i++) {
+		const char *name = base.t[i].name;
+		struct linear l;
+
+		if (!becomes_nf4(&g, name, &l))
+			continue;
+		FT_GROW(f, 0, capf, l.n * l.k);
+		FT_GROW(x, 0, capx, l.n * l.k);
+		if (get_rows(&g, name, l.k, 0, l.n, f, &err) ||
+		    quant_rows(e, &made, &l, 0, l.n, x, &err))
+			ft_die_err(&err);
+		far = quant_error(&l, f, x);
+		worst = far <= worst ? worst : far;
+	}
+	free(f);
+	free(x);
+	ft_st_release(&base);
+	ft_st_release(&made);
+	return worst;
 }

@@ -59,7 +59,7 @@ static void open_model(struct export *e, enum probe_what what,
 	struct ft_err err;
 
 	*adapter = what == PROBE_TUNED && e->has_adapter ? &e->adapter : NULL;
-	if (ft_model_open(&e->l.model, e->l.k, dir, false, &err))
+	if (ft_model_open(&e->l.model, e->l.k, dir, FT_HOLD_FROZEN, &err))
 		ft_die_err(&err);
 	if (what != PROBE_OUT || !e->peft)
 		return;
