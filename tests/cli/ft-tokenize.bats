@@ -290,8 +290,8 @@ field() {
 
 @test "an adapter's tokenizer is its base's" {
 	mkdir "$T/adapter"
-	ln -s "$M" "$T/base"
-	echo '{"base_model_name_or_path":"../base"}' >"$T/adapter/adapter_config.json"
+	ln -s "$M" "$T/only-here"
+	echo '{"base_model_name_or_path":"../only-here"}' >"$T/adapter/adapter_config.json"
 	ft-tokenize -q -m "$M" -o "$T/a" "$T/text"
 	ft-tokenize -q -m "$T/adapter" -o "$T/b" "$T/text"
 	cmp "$T/a" "$T/b"

@@ -136,9 +136,9 @@ static bool packed(const char *path)
 
 void source_open(struct source *s, const char *name)
 {
+	static char head[HEAD];
 	bool std = strcmp(name, "-") == 0;
 	struct stat sb;
-	char *head;
 
 	*s = (struct source){.name = name, .fd = -1};
 	s->path = ft_xstrdup(std ? "/proc/self/fd/0" : name);
@@ -150,9 +150,7 @@ void source_open(struct source *s, const char *name)
 	}
 	if (!S_ISREG(sb.st_mode))
 		spool(s, name);
-	head = ft_xmalloc(HEAD);
 	s->type = recognise(s, head, read_head(s, head));
-	free(head);
 	/* Tensors are mapped. */
 	if (s->type == SHOW_TENSORS && packed(s->path))
 		spool(s, s->path);
