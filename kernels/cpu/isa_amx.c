@@ -13,8 +13,15 @@
 #define WIDE 1
 #include "kernels/cpu/mul.inc"
 
-#define TILE_ZERO(t)         _tile_zero(t)
-#define TILE_LOAD(t, p, ld)  _tile_loadd(t, p, ld)
+/* gcc 12's intrinsics do not say that they read memory. */
+#define READS_MEMORY() __asm__ volatile("" ::: "memory")
+
+#define TILE_ZERO(t) _tile_zero(t)
+#define TILE_LOAD(t, p, ld)            \
+	do {                           \
+		READS_MEMORY();        \
+		_tile_loadd(t, p, ld); \
+	} while (0)
 #define TILE_STORE(t, p, ld) _tile_stored(t, p, ld)
 #define TILE_DOT(c, a, b)    _tile_dpbf16ps(c, a, b)
 
@@ -33,7 +40,8 @@ static void mul_begin(void)
 		cfg.bytes[i] = 64;
 		cfg.rows[i] = 16;
 	}
-	_tile_loadconfig(&cfg);
+	READS_MEMORY();
+	__asm__ volatile("ldtilecfg %0" : : "m"(cfg));
 }
 
 /* Else every switch of threads would save tiles. */
