@@ -58,12 +58,16 @@ all() {
 	field all <("$@" --plan --json)
 }
 
-# peak COMMAND...: what it was seen to take; not what a sanitizer takes.
-peak() {
-	local rc=0
+# What a run takes can be seen, and is not a sanitizer's.
+need_memory() {
 	[[ $(ft-sft --version) == *" release)"* || $(ft-sft --version) == *" debug)"* ]] ||
 		skip "memory is the sanitizer's"
 	[ -r /proc/self/smaps ] || skip "no /proc"
+}
+
+# peak COMMAND...: what it was seen to take.
+peak() {
+	local rc=0
 	"$F/peak" "$T/peak" "$@" 2>"$T/err" >"$T/out" || rc=$?
 	[ "$rc" -eq 0 ] || fail_with "status $rc: $(cat "$T/err")"
 	cut -d ' ' -f 1 "$T/peak"
@@ -96,6 +100,7 @@ generate() {
 }
 
 @test "the peak is within the plan: LoRA SFT" {
+	need_memory
 	train a ft-sft float32
 	train a ft-sft bfloat16 --load-in-4bit
 	train b ft-sft bfloat16
@@ -104,12 +109,14 @@ generate() {
 }
 
 @test "the peak is within the plan: full" {
+	need_memory
 	train a ft-sft bfloat16 --full
 	train b ft-sft float32 --full
 	train c ft-sft float32 --full --optim sgd
 }
 
 @test "the peak is within the plan: DPO" {
+	need_memory
 	train a ft-dpo float32
 	train b ft-dpo float32 --full
 	train c ft-dpo bfloat16
@@ -118,6 +125,7 @@ generate() {
 }
 
 @test "the peak is within the plan: generation and scoring" {
+	need_memory
 	generate a float32
 	generate b bfloat16 -n 3
 	generate c bfloat16 --batch-size 8
@@ -153,7 +161,7 @@ budgets() {
 }
 
 @test "--memory at 40, 60 and 80 % of the free choice is kept to, or refused rightly" {
-	peak true >/dev/null
+	need_memory
 	OUT=(-o "$T/o") KEPT=2
 	budgets ft-sft -q -m "$F/a" --allow-no-stop --threads 2 --max-steps 2 --save-steps 0 "$F/a.sft.ft"
 	budgets ft-dpo -q -m "$F/c" --dtype bfloat16 --allow-no-stop --threads 2 --max-steps 2 --save-steps 0 "$F/c.pair.ft"
@@ -165,7 +173,7 @@ budgets() {
 }
 
 @test "files are read without a second copy" {
-	[[ $(ft-sft --version) == *" release)"* ]] || skip "memory is the sanitizer's"
+	need_memory
 	local any plan
 	set -- ft-logprob -q -m "$F/b" --dtype bfloat16 --micro-batch-tokens 16 --threads 1 "$F/b.sft.ft"
 	peak "$@" >/dev/null
