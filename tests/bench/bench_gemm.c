@@ -21,6 +21,7 @@
 #include "kernels/ftk.h"
 #include "libcommon/base/thread.h"
 #include "tests/bench/dnnl.h"
+#include "tests/bench/median.h"
 
 typedef void sgemm_fn(int order, int ta, int tb, int m, int n, int k,
 		      float alpha, const float *a, int lda, const float *b,
@@ -148,19 +149,6 @@ static size_t scratch(const struct bench *b)
 	return b->form == 0   ? b->k->matmul_ws(b->k, &f)
 	       : b->form == 1 ? b->k->matmul_dx_ws(b->k, &d)
 			      : b->k->matmul_dw_ws(b->k, &w);
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static double median(double *v, size_t n)
-{
-	qsort(v, n, sizeof(*v), by_value);
-	return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
 }
 
 /* Short products are repeated, so that a turn takes a millisecond or more. */

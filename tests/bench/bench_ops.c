@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "tests/bench/median.h"
 #include "tests/kernels/check.h"
 
 #if defined(__x86_64__)
@@ -33,19 +34,6 @@ static double now(void)
 	clock_gettime(threads > 1 ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID,
 		      &t);
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static double median(double *v, size_t n)
-{
-	qsort(v, n, sizeof(*v), by_value);
-	return v[n / 2];
 }
 
 static void report(const char *op, const char *shape, const struct ftk *k,

@@ -10,6 +10,7 @@
  */
 #include <time.h>
 
+#include "tests/bench/median.h"
 #include "tests/lib/model.h"
 #include "tests/lib/scratch.h"
 
@@ -69,19 +70,6 @@ static double step(struct eng *e)
 	return now() - start;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *v, int n)
-{
-	qsort(v, (size_t)n, sizeof(*v), by_value);
-	return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
-}
-
 static void compare(const char *backend, const char *dir, int pairs,
 		    const struct ft_tokens *b, size_t tokens)
 {
@@ -103,8 +91,9 @@ static void compare(const char *backend, const char *dir, int pairs,
 	}
 	printf("qlora %s\t%zu\t%s\t%zu\t%.0f\t%zu\t%.0f\t%.3f\n", backend,
 	       tokens, e[0].k->isa, bytes[0] >> 20,
-	       (double)tokens / median(time[0], pairs), bytes[1] >> 20,
-	       (double)tokens / median(time[1], pairs), median(ratio, pairs));
+	       (double)tokens / median(time[0], (size_t)pairs), bytes[1] >> 20,
+	       (double)tokens / median(time[1], (size_t)pairs),
+	       median(ratio, (size_t)pairs));
 	fflush(stdout);
 	for (int i = 0; i < 2; i++) {
 		free(time[i]);

@@ -9,6 +9,7 @@
  */
 #include <time.h>
 
+#include "tests/bench/median.h"
 #include "tests/lib/model.h"
 #include "tests/lib/scratch.h"
 
@@ -72,19 +73,6 @@ static double step(struct eng *e, void *m, void *v, int64_t t)
 	return now() - start;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *v, int n)
-{
-	qsort(v, (size_t)n, sizeof(*v), by_value);
-	return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
-}
-
 int main(int argc, char **argv)
 {
 	int pairs = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 10;
@@ -114,8 +102,9 @@ int main(int argc, char **argv)
 	}
 	printf("step\ttokens\tisa\ttok/s 1 thread\ttok/s 2 threads\tmedian ratio\n");
 	printf("sft.full.15M\t%d\t%s\t%.0f\t%.0f\t%.2f\n", ROWS * LENGTH,
-	       e[0].k->isa, ROWS * LENGTH / median(time[0], pairs),
-	       ROWS * LENGTH / median(time[1], pairs), median(ratio, pairs));
+	       e[0].k->isa, ROWS * LENGTH / median(time[0], (size_t)pairs),
+	       ROWS * LENGTH / median(time[1], (size_t)pairs),
+	       median(ratio, (size_t)pairs));
 	for (int i = 0; i < 2; i++) {
 		free(m[i]);
 		free(v[i]);

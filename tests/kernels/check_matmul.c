@@ -8,37 +8,19 @@
  * sqrt(k) units in the last place of the largest sums: 3e-7 * sqrt(k).
  */
 #include "libcommon/base/philox.h"
-#include "tests/kernels/check.h"
+#include "tests/kernels/products.h"
 
 /* dims: m, n, k, with bias and accumulate?, REAL? */
 static void matmul(struct ctx *c, const size_t *d)
 {
-	size_t n = d[0] * d[1];
-	struct ftk_matmul a = {.y = d[4] ? inout(c, n) : act_inout(c, n),
-			       .x = act_in(c, d[0] * d[2]),
-			       .w = weight(c, d[1], d[2], FTK_W_FORWARD),
-			       .m = d[0],
-			       .accumulate = (int)d[3],
-			       .real = (int)d[4]};
-
-	if (d[3])
-		a.bias = in(c, d[1]);
-	a.ws = scratch(c, c->k->matmul_ws(c->k, &a));
-	c->k->matmul(c->k, &a);
+	product(c, d[0], d[1], d[2], weight(c, d[1], d[2], FTK_W_FORWARD), d[3],
+		d[4]);
 }
 
 static void matmul_dx(struct ctx *c, const size_t *d)
 {
-	size_t n = d[0] * d[1];
-	struct ftk_matmul_dx a = {.dx = act_inout(c, d[0] * d[2]),
-				  .dy = d[4] ? in(c, n) : act_in(c, n),
-				  .w = weight(c, d[1], d[2], FTK_W_BACKWARD),
-				  .m = d[0],
-				  .accumulate = (int)d[3],
-				  .real = (int)d[4]};
-
-	a.ws = scratch(c, c->k->matmul_dx_ws(c->k, &a));
-	c->k->matmul_dx(c->k, &a);
+	product_dx(c, d[0], d[1], d[2], weight(c, d[1], d[2], FTK_W_BACKWARD),
+		   d[3], d[4]);
 }
 
 static void matmul_dw(struct ctx *c, const size_t *d)

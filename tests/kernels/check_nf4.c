@@ -4,7 +4,7 @@
  * rows are whole blocks of 64 and of such whose blocks span rows; their arrays
  * lie at odd addresses, between guards.  Tolerances: see check_matmul.c.
  */
-#include "tests/kernels/check.h"
+#include "tests/kernels/products.h"
 
 enum { NESTED = 1, FROM_HALF = 2, MAPPED = 4 };
 
@@ -93,32 +93,14 @@ static struct ftk_weight *weight_nf4(struct ctx *c, size_t n, size_t k, int how)
 /* dims: m, n, k, how, with bias and accumulate?, REAL? */
 static void matmul(struct ctx *c, const size_t *d)
 {
-	size_t n = d[0] * d[1];
-	struct ftk_matmul a = {.y = d[5] ? inout(c, n) : act_inout(c, n),
-			       .x = act_in(c, d[0] * d[2]),
-			       .w = weight_nf4(c, d[1], d[2], (int)d[3]),
-			       .m = d[0],
-			       .accumulate = (int)d[4],
-			       .real = (int)d[5]};
-
-	if (d[4])
-		a.bias = in(c, d[1]);
-	a.ws = scratch(c, c->k->matmul_ws(c->k, &a));
-	c->k->matmul(c->k, &a);
+	product(c, d[0], d[1], d[2], weight_nf4(c, d[1], d[2], (int)d[3]), d[4],
+		d[5]);
 }
 
 static void matmul_dx(struct ctx *c, const size_t *d)
 {
-	size_t n = d[0] * d[1];
-	struct ftk_matmul_dx a = {.dx = act_inout(c, d[0] * d[2]),
-				  .dy = d[5] ? in(c, n) : act_in(c, n),
-				  .w = weight_nf4(c, d[1], d[2], (int)d[3]),
-				  .m = d[0],
-				  .accumulate = (int)d[4],
-				  .real = (int)d[5]};
-
-	a.ws = scratch(c, c->k->matmul_dx_ws(c->k, &a));
-	c->k->matmul_dx(c->k, &a);
+	product_dx(c, d[0], d[1], d[2], weight_nf4(c, d[1], d[2], (int)d[3]),
+		   d[4], d[5]);
 }
 
 /* What a weight is, byte for byte on every instruction set. */
