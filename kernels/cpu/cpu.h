@@ -71,6 +71,18 @@ struct ftk_weight {
 	const struct ftk_nf4 *nf4; /* or NULL */
 };
 
+/* Of a matrix [n, k] in panels, filled up with zeros: its steps, its size. */
+static inline size_t cpu_panel_steps(size_t k)
+{
+	return (k + PANEL - 1) / PANEL * PANEL / 2;
+}
+
+static inline size_t cpu_panel_bytes(size_t n, size_t k)
+{
+	return (n + PANEL - 1) / PANEL * cpu_panel_steps(k) * 2 * PANEL *
+	       sizeof(uint16_t);
+}
+
 /* The panel of row n, from step p on. */
 static inline uint16_t *cpu_panel(const struct ftk_weight *w, size_t n,
 				  size_t p)

@@ -125,8 +125,7 @@ size_t ftk_weight_bytes(const struct ftk *k, const struct ftk_matrix *m)
 	if (plain(k, m) && !borrowed(k, m))
 		size += cpu_pad(m->n * m->k * k->real_size);
 	if (packed(k, m))
-		size += round_up(m->n, PANEL) * round_up(m->k, PANEL) *
-			sizeof(uint16_t);
+		size += cpu_panel_bytes(m->n, m->k);
 	if (in_nf4(m))
 		size += cpu_pad(sizeof(struct ftk_nf4));
 	if (in_nf4(m) && m->type != FTK_NF4)
@@ -241,7 +240,7 @@ struct ftk_weight *ftk_weight_make(struct ftk *k, void *mem,
 	}
 	if (packed(k, m)) {
 		w->panels = (uint16_t *)(void *)next;
-		w->steps = round_up(m->k, PANEL) / 2;
+		w->steps = cpu_panel_steps(m->k);
 		if (m->data)
 			pack(k, w, m->type, m->data);
 	}
