@@ -16,15 +16,15 @@ struct ft_compute {
 	int64_t seed, threads;
 	bool in_4bit;
 };
-enum { FT_DTYPE_FLOAT32, FT_DTYPE_BFLOAT16 };
-#define FT_COMPUTE_DEFAULTS                           \
-	{                                             \
-		.dtype = FT_DTYPE_FLOAT32, .seed = 42 \
+enum { FT_DTYPE_BFLOAT16, FT_DTYPE_FLOAT32 };
+#define FT_COMPUTE_DEFAULTS                            \
+	{                                              \
+		.dtype = FT_DTYPE_BFLOAT16, .seed = 42 \
 	}
 
 /* Rows for an option table. */
 #define FT_COMPUTE_OPTS(p)                                                     \
-	FT_ENUM(0, "dtype", &(p)->dtype, "float32|bfloat16",                   \
+	FT_ENUM(0, "dtype", &(p)->dtype, "bfloat16|float32",                   \
 		"what weights and activations are computed in"),               \
 		FT_INT(0, "seed", &(p)->seed, 0, INT64_MAX, "N",               \
 		       "random seed"),                                         \

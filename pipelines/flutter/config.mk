@@ -57,7 +57,7 @@ ARCHITECTURE   ?= MVVM with Provider
 
 # Runs.
 SEED             ?= 42
-DTYPE            ?= float32
+DTYPE            ?= bfloat16
 LOGGING_STEPS    ?= 1
 EVAL_STEPS       ?= 20
 SAVE_STEPS       ?= 20

@@ -11,7 +11,6 @@ LR_SCHEDULER_TYPE ?= cosine
 BATCH         ?= 8
 ACCUMULATION  ?= 1
 MAX_LENGTH    ?= 1024
-DTYPE         ?= bfloat16
 # So small a model forgets what it was tuned for when it is only pushed away from
 # bad answers: the chosen answers' likelihood counts beside.
 DPO_EPOCHS        ?= 2

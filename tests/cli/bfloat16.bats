@@ -99,7 +99,7 @@ run_dpo() {
 		run_sft "$T/a$full" --max-steps 6 --save-steps 2 $full
 		cp -r "$T/a$full" "$T/b$full"
 		rewind "$T/b$full" 4
-		run --separate-stderr -3 ft-sft -q -m "$M" -o "$T/b$full" --logging-steps 1 \
+		run --separate-stderr -3 ft-sft -q -m "$M" -o "$T/b$full" --logging-steps 1 --dtype float32 \
 			--learning-rate 1e-3 --max-steps 6 --save-steps 2 $full \
 			--resume-from-checkpoint auto "$F/sft.ft"
 		says dtype

@@ -207,7 +207,7 @@ value() {
 	# SGD with rate 1 from the same weights: the weights show the gradient
 	local o=(--full --optim sgd --learning-rate 1 --lr-scheduler-type constant
 		--max-grad-norm 0 --max-steps 1 --save-steps 0 --train-sampling-strategy sequential
-		--per-device-train-batch-size 4 --threads 1 --logging-steps 1)
+		--per-device-train-batch-size 4 --threads 1 --logging-steps 1 --dtype float32)
 	ft-tokenize -q -m "$M" --map '{prompt, completion: .chosen}' "$F/pair.jsonl" -o "$T/chosen.ft"
 	ft-sft -q -m "$M" -o "$T/s" "${o[@]}" "$T/chosen.ft"
 	ft-dpo -q -m "$M" -o "$T/d" "${o[@]}" "$S"
@@ -235,7 +235,7 @@ value() {
 @test "what both answers begin with is computed once, and changes nothing" {
 	# a dropout that drops nothing computes it for each
 	local o=(--optim sgd --learning-rate 1 --lr-scheduler-type constant --warmup-ratio 0
-		--max-grad-norm 0 --max-steps 1 --save-steps 0) loss name
+		--max-grad-norm 0 --max-steps 1 --save-steps 0 --dtype float32) loss name
 	for loss in sigmoid hinge ipo "sigmoid --rpo-alpha 0.7"; do
 		rm -rf "$T/a" "$T/b"
 		# shellcheck disable=SC2086
@@ -294,9 +294,9 @@ value() {
 	for m in "$M" "$F/a"; do
 		MODEL=$m
 		rm -rf "$T"/[ac] "$T/s"
-		ft-logprob -q -m "$m" --columns "$s" -o "$T/s"
-		S=$s dpo "$T/a" --num-train-epochs 4
-		S=$T/s dpo "$T/c" --num-train-epochs 4 --ref cached
+		ft-logprob -q -m "$m" --dtype float32 --columns "$s" -o "$T/s"
+		S=$s dpo "$T/a" --dtype float32 --num-train-epochs 4
+		S=$T/s dpo "$T/c" --dtype float32 --num-train-epochs 4 --ref cached
 		field loss "$T/a/train.metrics.jsonl" >"$T/al"
 		field loss "$T/c/train.metrics.jsonl" >"$T/cl"
 		near_all "$T/cl" "$T/al" 1e-5

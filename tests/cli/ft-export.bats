@@ -13,7 +13,7 @@ setup_file() {
 
 # scores MODEL...: sums of log-probabilities of the evaluation rows.
 scores() {
-	ft-logprob -q -m "$@" "$F/eval.ft" | field sum_logps /dev/stdin
+	ft-logprob -q --dtype float32 -m "$@" "$F/eval.ft" | field sum_logps /dev/stdin
 }
 
 # alike MODEL MODEL TOLERANCE: they score the rows alike.

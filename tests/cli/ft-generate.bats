@@ -274,12 +274,12 @@ gen() {
 	done >"$T/ids"
 	local t
 	for t in 1 0.3; do
-		gen -n 3 --temperature $t --completion-ids --logps "$T/ids" >"$T/o"
+		gen -n 3 --dtype float32 --temperature $t --completion-ids --logps "$T/ids" >"$T/o"
 		[ "$(wc -l <"$T/o")" -eq 12 ]
 		# its tokens scored by the training forward
 		sed -E 's/"completion":"([^"\\]|\\.)*",//' "$T/o" |
 			ft-tokenize -q -m "$M" --kind completion --no-append-eos -o "$T/s"
-		ft-logprob -q -m "$M" "$T/s" -o "$T/lp"
+		ft-logprob -q -m "$M" --dtype float32 "$T/s" -o "$T/lp"
 		list() {
 			sed -E 's/.*"logps":\[([^]]*)\].*/\1/' "$1" | tr ',' '\n'
 		}

@@ -100,13 +100,13 @@ list() {
 }
 
 @test "pairs: both answers' fields" {
-	score "$F/pair.ft" -o "$T/o"
+	score --dtype float32 "$F/pair.ft" -o "$T/o"
 	[ "$(head -n 1 "$T/o" | grep -oE '"[a-z_]+":' | tr -d '":' | tr '\n' ' ')" = \
 		"row chosen_logps chosen_sum_logps chosen_tokens chosen_hits chosen_bytes rejected_logps rejected_sum_logps rejected_tokens rejected_hits rejected_bytes " ]
 	# an answer scores as it does alone: a shared prefix changes nothing
 	sed -E 's/"chosen":("[^"]*"),"rejected":("[^"]*")/"completion":\2/' "$F/pair.jsonl" |
 		ft-tokenize -q -m "$M" -o "$T/s"
-	score "$T/s" -o "$T/p"
+	score --dtype float32 "$T/s" -o "$T/p"
 	field rejected_sum_logps "$T/o" >"$T/a"
 	field sum_logps "$T/p" >"$T/b"
 	near_all "$T/a" "$T/b" 1e-5

@@ -532,7 +532,8 @@ sft() {
 	changes --seed 3
 	keeps --lora-target-modules all-linear
 	keeps --lora_target_modules=all-linear
-	keeps --dtype float32
+	changes --dtype float32
+	keeps --dtype bfloat16
 	keeps --logging-steps 2
 	keeps --save-steps 1
 	keeps --save-total-limit 1
@@ -616,10 +617,10 @@ sft() {
 		jq -se 'map(.loss | values) | first > last' "$T/$d.1/train.metrics.jsonl"
 	done
 	cp -r "$T/float32.1/checkpoint-3" "$T/c"
-	sft "$T/more" --load-in-4bit --max-steps 6 --save-steps 3 \
+	sft "$T/more" --load-in-4bit --dtype float32 --max-steps 6 --save-steps 3 \
 		--resume-from-checkpoint "$T/c"
 	cmp "$T/more/adapter_model.safetensors" "$T/float32.1/adapter_model.safetensors"
-	run --separate-stderr -3 sft "$T/other" --max-steps 6 --save-steps 3 \
+	run --separate-stderr -3 sft "$T/other" --dtype float32 --max-steps 6 --save-steps 3 \
 		--resume-from-checkpoint "$T/c"
 	says load-in-4bit
 }

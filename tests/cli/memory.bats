@@ -163,10 +163,10 @@ budgets() {
 @test "--memory at 40, 60 and 80 % of the free choice is kept to, or refused rightly" {
 	need_memory
 	OUT=(-o "$T/o") KEPT=2
-	budgets ft-sft -q -m "$F/a" --allow-no-stop --threads 2 --max-steps 2 --save-steps 0 "$F/a.sft.ft"
+	budgets ft-sft -q -m "$F/a" --dtype float32 --allow-no-stop --threads 2 --max-steps 2 --save-steps 0 "$F/a.sft.ft"
 	budgets ft-dpo -q -m "$F/c" --dtype bfloat16 --allow-no-stop --threads 2 --max-steps 2 --save-steps 0 "$F/c.pair.ft"
 	KEPT=1
-	budgets ft-sft -q -m "$F/b" --full --allow-no-stop --threads 2 --max-steps 2 --save-steps 0 "$F/b.sft.ft"
+	budgets ft-sft -q -m "$F/b" --dtype float32 --full --allow-no-stop --threads 2 --max-steps 2 --save-steps 0 "$F/b.sft.ft"
 	OUT=()
 	budgets ft-generate -q -m "$F/c" --threads 2 --max-new-tokens 100 "$F/c.prompt.jsonl"
 	budgets ft-logprob -q -m "$F/a" --threads 2 "$F/a.sft.ft"

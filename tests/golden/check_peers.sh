@@ -40,7 +40,7 @@ peer() {
 # ADAPTER by the peers, all at the end, since they take long to start.
 same() {
 	todo=$((todo + 1))
-	if run ft-logprob -m "$4" "$out/rows.st" -o "$tmp/ours.$todo"; then
+	if run ft-logprob --dtype float32 -m "$4" "$out/rows.st" -o "$tmp/ours.$todo"; then
 		printf '%s\t' "$1" "$2" "$3" "$out/rows.jsonl" >>"$tmp/todo"
 		printf '%s\n' "$tmp/ours.$todo" >>"$tmp/todo"
 	else
