@@ -36,7 +36,7 @@ struct ft_train_opts {
 		.lora = FT_LORA_DEFAULTS, .compute = FT_COMPUTE_DEFAULTS,   \
 		.batch = 8, .accumulation = 1, .max_steps = -1,             \
 		.save_steps = 500, .logging_steps = 10, .max_bad_steps = 5, \
-		.micro_tokens = 2048, .epochs = 3, .warmup_ratio = 0.03,    \
+		.micro_tokens = 1024, .epochs = 3, .warmup_ratio = 0.03,    \
 		.lr = -1, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8,        \
 		.max_grad_norm = 1                                          \
 	}

@@ -415,7 +415,7 @@ static void run(struct scorer *s, const char *path)
 
 int main(int argc, char **argv)
 {
-	struct cmdline cmd = {.compute = FT_COMPUTE_DEFAULTS, .tokens = 2048};
+	struct cmdline cmd = {.compute = FT_COMPUTE_DEFAULTS, .tokens = 1024};
 	const struct ft_opt table[] = {
 		FT_STR_FREE('m', "model", &cmd.model, "DIR",
 			    "model directory, or an adapter's"),
