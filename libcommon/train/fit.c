@@ -12,15 +12,21 @@ struct choice {
 	size_t tokens, light, heavy;
 };
 
-/* The largest micro-batch of a data set, whatever rows come together. */
-static void most(const struct ft_data *d, size_t micro, struct ft_reserve *r)
+/* The largest micro-batch of a data set, whichever of its rows, at most so
+   many, come together. */
+static void most(const struct ft_data *d, size_t rows, size_t micro,
+		 struct ft_reserve *r)
 {
-	size_t t = d->longest > micro ? d->longest : micro;
-	/* every row but the first adds at least one token */
-	size_t segs = (t < d->b.nrow ? t : d->b.nrow) * ft_data_segments(d);
+	size_t t = d->longest > micro ? d->longest : micro, segs;
 
+	if (rows > d->b.nrow)
+		rows = d->b.nrow;
+	if (d->longest && t / d->longest >= rows)
+		t = rows * d->longest;
 	if (t > d->b.ntok)
 		t = d->b.ntok;
+	/* every row but the first adds at least one token */
+	segs = (t < rows ? t : rows) * ft_data_segments(d);
 	if (t > r->t)
 		r->t = t;
 	if (segs > r->nseg)
@@ -40,9 +46,9 @@ static struct ft_reserve room(const struct ft_trainer *t,
 
 	if (t->run.adapter)
 		r.r = t->run.adapter->max_r;
-	most(&t->data, c->tokens, &r);
+	most(&t->data, t->data.per_step, c->tokens, &r);
 	if (t->has_eval)
-		most(&t->eval, c->tokens, &r);
+		most(&t->eval, t->eval.b.nrow, c->tokens, &r);
 	return r;
 }
 

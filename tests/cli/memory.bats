@@ -184,6 +184,22 @@ budgets() {
 	[ "$any" -lt $((plan + (24 << 20))) ] || fail_with "$any bytes in all, $plan planned"
 }
 
+@test "a plan is for what a step holds" {
+	# rows of 128 tokens, or 32 and twice 48
+	local n
+	for n in 1 3; do
+		run -0 ft-sft -m "$F/a" --allow-no-stop --plan --per-device-train-batch-size $n "$F/a.sft.ft"
+		[[ ${lines[-1]} == "$((128 * n)) tokens at a time,"* ]]
+	done
+	run -0 ft-sft -m "$F/a" --allow-no-stop --plan --per-device-train-batch-size 2 \
+		--gradient-accumulation-steps 2 "$F/a.sft.ft"
+	[[ ${lines[-1]} == "512 tokens at a time,"* ]]
+	run -0 ft-dpo -m "$F/a" --allow-no-stop --plan --per-device-train-batch-size 1 "$F/a.pair.ft"
+	[[ ${lines[-1]} == "128 tokens at a time,"* ]]
+	run -0 ft-sft -m "$F/a" --allow-no-stop --plan --per-device-train-batch-size 9 "$F/a.sft.ft"
+	[[ ${lines[-1]} == "1024 tokens at a time,"* ]]
+}
+
 @test "a plan is printed, and nothing is written" {
 	cd "$T"
 	run --separate-stderr -0 ft-sft -m "$M" --plan "$S"
