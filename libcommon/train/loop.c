@@ -313,6 +313,7 @@ static int one_step(struct ft_trainer *t, size_t *rows, struct window *w,
 		t->num_tokens += (int64_t)tokens;
 		w->tokens += (int64_t)tokens;
 	}
+	t->seen += n;
 	t->step++;
 	if (!t->bad)
 		t->train_loss_sum += loss;
@@ -366,9 +367,29 @@ static int train_steps(struct ft_trainer *t, int *sig, struct ft_err *err)
 	return rc;
 }
 
+/* Of this program's time: what of the run it did not do itself counts in the
+   loss alone. */
+static void log_end(struct ft_trainer *t, int64_t first, double took)
+{
+	struct ft_str *f = &t->fields;
+	double applied = (double)(t->step - t->skipped);
+
+	ft_str_clear(f);
+	ft_metric(f, "", "epoch", epoch_of(t));
+	ft_metric(f, "train_", "runtime", took);
+	ft_metric(f, "train_", "samples_per_second", (double)t->seen / took);
+	ft_metric(f, "train_", "steps_per_second",
+		  (double)(t->step - first) / took);
+	ft_metric(f, "train_", "loss",
+		  applied > 0 ? t->train_loss_sum / applied : 0);
+	ft_metrics_write(&t->metrics, t->step, f->s);
+}
+
 int ft_train(struct ft_trainer *t, const char *stream, int *sig,
 	     struct ft_err *err)
 {
+	int64_t first;
+	double start;
 	int rc;
 
 	*sig = 0;
@@ -381,9 +402,13 @@ int ft_train(struct ft_trainer *t, const char *stream, int *sig,
 		return rc;
 	catch_signal(SIGINT, on_stop);
 	catch_signal(SIGTERM, on_stop);
+	first = t->step;
+	start = ft_now();
 	rc = train_steps(t, sig, err);
-	if (!rc && !*sig)
+	if (!rc && !*sig) {
+		log_end(t, first, ft_now() - start);
 		rc = ft_checkpoint_finish(t, err);
+	}
 	release_signals();
 	return rc;
 }

@@ -72,6 +72,7 @@ struct ft_trainer {
 	struct ft_str fields;  /* of the line that is being made */
 	char start_digest[65]; /* the model training began from */
 	double train_loss_sum; /* over steps that were applied */
+	size_t seen;           /* rows, since this program began */
 	struct ft_sums window; /* since the last logged line */
 };
 

@@ -51,7 +51,8 @@ static int keep_lines(const char *path, int64_t keep, struct ft_err *err)
 		ft_arena_clear(&a);
 		if (ft_json_parse(&a, line, (size_t)(end - line), &o,
 				  &ignored) < 0 ||
-		    ft_json_int(o, "step", &step, &ignored) <= 0 || step > keep)
+		    ft_json_int(o, "step", &step, &ignored) <= 0 ||
+		    step > keep || ft_json_get(o, "train_runtime"))
 			continue;
 		ft_str_add(&kept, line, (size_t)(end - line) + 1);
 	}
@@ -85,7 +86,7 @@ void ft_metrics_close(struct ft_metrics *m)
 	m->fd = -1;
 }
 
-void ft_metrics_put(struct ft_metrics *m, int64_t step, const char *fields)
+void ft_metrics_write(struct ft_metrics *m, int64_t step, const char *fields)
 {
 	struct ft_str s = {0};
 	struct timespec ts;
@@ -97,8 +98,15 @@ void ft_metrics_put(struct ft_metrics *m, int64_t step, const char *fields)
 		m->failed = true;
 		ft_warn("cannot write metrics: %s", strerror(errno));
 	}
+	ft_str_release(&s);
+}
+
+void ft_metrics_put(struct ft_metrics *m, int64_t step, const char *fields)
+{
+	struct ft_str s = {0};
+
+	ft_metrics_write(m, step, fields);
 	/* what a checkpoint keeps holds no time: same run, same bytes */
-	ft_str_clear(&s);
 	ft_str_addf(&s, "{\"step\":%lld,%s}", (long long)step, fields);
 	ft_metrics_remember(m, s.s, s.n);
 	ft_str_release(&s);

@@ -19,8 +19,8 @@ struct ft_metrics {
 		history; /* every record, for trainer_state.json: objects with commas between */
 };
 
-/* Opens path to append; records of steps after keep_steps are cut off first
-   (a resumed run writes them again). */
+/* Opens path to append; records of steps after keep_steps are cut off first,
+   and a run's last one (a resumed run writes them again). */
 int ft_metrics_open(struct ft_metrics *m, const char *path, int64_t keep_steps,
 		    struct ft_err *err);
 void ft_metrics_close(struct ft_metrics *m);
@@ -29,6 +29,8 @@ void ft_metrics_remember(struct ft_metrics *m, const char *record, size_t n);
 /* fields is the inside of an object: "\"loss\":1.5,\"epoch\":0.1".  step and
    time are put before. */
 void ft_metrics_put(struct ft_metrics *m, int64_t step, const char *fields);
+/* The same, but not into history: it holds what no two runs have alike. */
+void ft_metrics_write(struct ft_metrics *m, int64_t step, const char *fields);
 /* Append ,"name":value (without the comma when s is empty). */
 void ft_metric(struct ft_str *s, const char *prefix, const char *name,
 	       double v);

@@ -163,7 +163,7 @@ value() {
 	local m=$T/o/train.metrics.jsonl
 	[ "$(head -n 1 "$m" | grep -oE '"[a-z_/]+":' | tr -d '":' | tr '\n' ' ')" = \
 		"step time epoch loss rewards/chosen rewards/rejected rewards/accuracies rewards/margins logps/chosen logps/rejected entropy mean_token_accuracy grad_norm learning_rate num_tokens " ]
-	[[ $(tail -n 1 "$m") == *'"eval_loss":'*'"eval_rewards/chosen":'*'"eval_rewards/accuracies":'* ]]
+	[[ $(logged "$T/o" | tail -n 1) == *'"eval_loss":'*'"eval_rewards/chosen":'*'"eval_rewards/accuracies":'* ]]
 	[ "$(grep eval_ "$m" | field step - | tr '\n' ' ')" = "2 3 " ]
 	# before the first update, what ft-logprob says
 	rm -r "$T/o"
@@ -179,7 +179,7 @@ value() {
 
 @test "defaults: one epoch, its rate by what is trained, no dropout" {
 	ft-dpo -q -m "$M" -o "$T/o" --warmup-ratio 0 --logging-steps 1 "$S"
-	[ "$(field step "$T/o/train.metrics.jsonl" | tr '\n' ' ')" = "1 2 " ]
+	[ "$(logged "$T/o" | field step - | tr '\n' ' ')" = "1 2 " ]
 	[ "$(value learning_rate "$T/o")" = 5e-06 ]
 	grep -q '"lora_dropout": 0' "$T/o/adapter_config.json"
 	ft-dpo -q -m "$M" -o "$T/f" --full --warmup-ratio 0 --logging-steps 1 "$S"

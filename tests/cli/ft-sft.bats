@@ -157,7 +157,7 @@ sft() {
 	sft "$T/o" --max-steps 1 --overwrite-output-dir
 	[ -d "$T/o/checkpoint-1" ]
 	[ ! -e "$T/o/checkpoint-3" ]
-	[ "$(wc -l <"$T/o/train.metrics.jsonl")" -eq 1 ]
+	[ "$(logged "$T/o" | wc -l)" -eq 1 ]
 	sft "$T/new" --max-steps 1
 	same_result "$T/o" "$T/new"
 	cp -r "$M" "$T/m"
@@ -174,19 +174,19 @@ sft() {
 		--num-train-epochs 2
 	local m=$T/o/train.metrics.jsonl tokens
 	tokens=$(ft-show --json "$S" | field tokens -)
-	[ "$(field step "$m" | tr '\n' ' ')" = "1 2 3 4 5 6 7 8 " ]
-	[ "$(field epoch "$m" | tr '\n' ' ')" = "0.25 0.5 0.75 1 1.25 1.5 1.75 2 " ]
+	[ "$(logged "$T/o" | field step - | tr '\n' ' ')" = "1 2 3 4 5 6 7 8 " ]
+	[ "$(logged "$T/o" | field epoch - | tr '\n' ' ')" = "0.25 0.5 0.75 1 1.25 1.5 1.75 2 " ]
 	[ "$(field num_tokens "$m" | sed -n 4p)" = "$tokens" ]
 	[ "$(field num_tokens "$m" | tail -n 1)" = $((2 * tokens)) ]
 	[ "$(field global_step "$T/o/trainer_state.json")" = 8 ]
 	[ "$(field max_steps "$T/o/trainer_state.json")" = 8 ]
 
 	sft "$T/half" --per-device-train-batch-size 6 --num-train-epochs 0.5
-	[ "$(wc -l <"$T/half/train.metrics.jsonl")" -eq 2 ]
+	[ "$(logged "$T/half" | wc -l)" -eq 2 ]
 	sft "$T/max" --per-device-train-batch-size 6 --max-steps 5 --num-train-epochs 1
-	[ "$(wc -l <"$T/max/train.metrics.jsonl")" -eq 5 ]
+	[ "$(logged "$T/max" | wc -l)" -eq 5 ]
 	sft "$T/huge" --per-device-train-batch-size 1048576 --gradient-accumulation-steps 1048576
-	[ "$(wc -l <"$T/huge/train.metrics.jsonl")" -eq 3 ]
+	[ "$(logged "$T/huge" | wc -l)" -eq 3 ]
 	sft "$T/none" --max-steps 0
 	[ -e "$T/none/ft-manifest.json" ]
 }
@@ -259,11 +259,18 @@ sft() {
 	local m=$T/o/train.metrics.jsonl
 	[ "$(head -n 1 "$m" | grep -oE '"[a-z_/]+":' | tr -d '":' | tr '\n' ' ')" = \
 		"step time epoch loss entropy mean_token_accuracy grad_norm learning_rate num_tokens " ]
-	[ "$(tail -n 1 "$m" | grep -oE '"[a-z_/]+":' | tr -d '":' | tr '\n' ' ')" = \
+	[ "$(logged "$T/o" | tail -n 1 | grep -oE '"[a-z_/]+":' | tr -d '":' | tr '\n' ' ')" = \
 		"step time epoch eval_loss eval_entropy eval_mean_token_accuracy " ]
+	# the end: means over the whole run, however it was logged
+	[ "$(tail -n 1 "$m" | grep -oE '"[a-z_/]+":' | tr -d '":' | tr '\n' ' ')" = \
+		"step time epoch train_runtime train_samples_per_second train_steps_per_second train_loss " ]
+	near "$(field train_loss "$m")" "$(field loss "$m" | awk '{ s += $1 } END { printf "%.12f", s / NR }')" 1e-9
+	[ "$(grep -c train_runtime "$m")" -eq 1 ]
+	[ -z "$(grep train_runtime "$T/o/trainer_state.json")" ]
 	# every third step: the same steps, fewer lines; means over tokens
 	sft "$T/p" --max-steps 6 --logging-steps 3 --lora-dropout 0 --metrics "$T/m"
-	[ "$(field step "$T/m" | tr '\n' ' ')" = "3 6 " ]
+	[ "$(field step "$T/m" | tr '\n' ' ')" = "3 6 6 " ]
+	[ "$(field train_loss "$T/m")" = "$(field train_loss "$m")" ]
 	[ ! -e "$T/p/train.metrics.jsonl" ]
 	cmp "$T/o/adapter_model.safetensors" "$T/p/adapter_model.safetensors"
 	near "$(field loss "$T/m" | head -n 1)" \

@@ -98,7 +98,12 @@ differ() {
 }
 
 untimed() {
-	sed -E 's/"time":[0-9.]*,//' "$1"
+	sed -E 's/"(time|train_runtime|train_samples_per_second|train_steps_per_second)":[0-9.e+-]*,//g' "$1"
+}
+
+# logged OUT: its metrics but for the line that a run ends with.
+logged() {
+	grep -v train_runtime "$1/train.metrics.jsonl"
 }
 
 # names DIR: what is in it, on one line.
