@@ -72,6 +72,7 @@ enum {
 	FTK_W_ROWS = 4,     /* embed: single rows are read */
 	FTK_W_TRAINED = 8,
 	FTK_W_NF4 = 16,
+	FTK_W_TURNED = 32, /* data is the transpose, [k, n]; not of NF4 */
 };
 
 /* --- operations: each struct is the one argument of the op of its name --- */
@@ -278,14 +279,22 @@ struct ftk_xent {
 	uint8_t *hit;     /* or NULL */
 	size_t n, v;
 };
+/* x = cap * tanh(x / cap), REAL [n]. */
+struct ftk_softcap {
+	void *x;
+	size_t n;
+	float cap;
+};
 /* logits become d logits = coef[row] * (onehot(target) - softmax): the
-   gradient of sum coef * logp. */
+   gradient of sum coef * logp.  With softcap > 0 they came from that op, and
+   the gradient is that of what went into it. */
 struct ftk_xent_backward {
 	void *logits;
 	const int32_t *target;
 	const void *lse;  /* REAL [n] */
 	const void *coef; /* REAL [n] */
 	size_t n, v;
+	float softcap;
 };
 
 /* y [n, c] = x[idx]; rows of ACT. */

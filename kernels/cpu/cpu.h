@@ -122,6 +122,9 @@ int ftk_weight_nf4(const struct ftk *k, const struct ftk_weight *w,
 /* to [n] = elements i.. of floating-point data that may lie anywhere. */
 void cpu_floats(enum ftk_type t, const void *data, size_t i, size_t n,
 		float *to);
+/* The same of a matrix as it is, whichever way its data lies. */
+void cpu_matrix_floats(const struct ftk_matrix *m, size_t i, size_t n,
+		       float *to);
 
 /* --- bfloat16 ------------------------------------------------------------ */
 

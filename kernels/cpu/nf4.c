@@ -197,7 +197,7 @@ static void load_block(const struct quantise *q, size_t b, float *x)
 	size_t i = b * NF4_BLOCK, n = q->numel - i;
 
 	n = n < NF4_BLOCK ? n : NF4_BLOCK;
-	cpu_floats(q->m->type, q->m->data, i, n, x);
+	cpu_matrix_floats(q->m, i, n, x);
 	memset(x + n, 0, (NF4_BLOCK - n) * sizeof(*x));
 }
 

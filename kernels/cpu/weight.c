@@ -74,6 +74,23 @@ void cpu_floats(enum ftk_type t, const void *data, size_t i, size_t n,
 	}
 }
 
+/* Where element i of the matrix lies in its data. */
+static size_t place(const struct ftk_matrix *m, size_t i)
+{
+	return m->use & FTK_W_TURNED ? i % m->k * m->n + i / m->k : i;
+}
+
+void cpu_matrix_floats(const struct ftk_matrix *m, size_t i, size_t n,
+		       float *to)
+{
+	if (!(m->use & FTK_W_TURNED)) {
+		cpu_floats(m->type, m->data, i, n, to);
+		return;
+	}
+	for (size_t l = 0; l < n; l++)
+		to[l] = (float)element(m->type, m->data, place(m, i + l));
+}
+
 /* --- what a weight is kept as -------------------------------------------- */
 
 static size_t round_up(size_t n, size_t to)
@@ -99,6 +116,8 @@ static int packed(const struct ftk *k, const struct ftk_matrix *m)
 /* Data that serves as it lies: as REAL, or for its rows. */
 static int borrowed(const struct ftk *k, const struct ftk_matrix *m)
 {
+	if (m->use & FTK_W_TURNED)
+		return 0;
 	return m->type == k->real ||
 	       (m->type == FTK_BF16 && ((const struct cpu *)k)->packs);
 }
@@ -150,37 +169,38 @@ static void convert_rows(void *arg, size_t piece, int worker)
 	(void)worker;
 	if (j->k->real == FTK_F64) {
 		for (; i < end; i++)
-			((double *)c->to)[i] =
-				element(c->m->type, c->m->data, i);
+			((double *)c->to)[i] = element(
+				c->m->type, c->m->data, place(c->m, i));
 	} else {
-		cpu_floats(c->m->type, c->m->data, i, end - i,
-			   (float *)c->to + i);
+		cpu_matrix_floats(c->m, i, end - i, (float *)c->to + i);
 	}
 }
 
 /* to [n] = elements i.. as bfloat16. */
-static void half_row(uint16_t *to, enum ftk_type t, const void *data, size_t i,
+static void half_row(uint16_t *to, const struct ftk_matrix *m, size_t i,
 		     size_t n)
 {
-	if (t == FTK_BF16) {
-		memcpy(to, (const char *)data + 2 * i, 2 * n);
-	} else if (t == FTK_F32) {
+	int turned = (m->use & FTK_W_TURNED) != 0;
+
+	if (m->type == FTK_BF16 && !turned) {
+		memcpy(to, (const char *)m->data + 2 * i, 2 * n);
+	} else if (m->type == FTK_F32 && !turned) {
 		float f;
 
 		for (size_t l = 0; l < n; l++) {
-			memcpy(&f, (const char *)data + 4 * (i + l), 4);
+			memcpy(&f, (const char *)m->data + 4 * (i + l), 4);
 			to[l] = cpu_round(f);
 		}
 	} else {
 		for (size_t l = 0; l < n; l++)
-			to[l] = cpu_round((float)element(t, data, i + l));
+			to[l] = cpu_round((float)element(m->type, m->data,
+							 place(m, i + l)));
 	}
 }
 
 struct pack {
 	struct ftk_weight *w;
-	const void *data;
-	enum ftk_type type;
+	const struct ftk_matrix *m;
 };
 
 /* A row's pairs lie 128 bytes apart: so many rows go together through so few
@@ -204,18 +224,17 @@ static void pack_panel(void *arg, size_t piece, int worker)
 			uint16_t *to = cpu_panel(w, row, s) + 2 * i;
 
 			if (row < w->n)
-				half_row(h, p->type, p->data,
-					 row * w->k + 2 * s, l);
+				half_row(h, p->m, row * w->k + 2 * s, l);
 			for (size_t q = 0; q < pairs; q++)
 				memcpy(to + q * 2 * PANEL, h + 2 * q, 4);
 		}
 	}
 }
 
-static void pack(struct ftk *k, struct ftk_weight *w, enum ftk_type t,
-		 const void *data)
+static void pack(struct ftk *k, struct ftk_weight *w,
+		 const struct ftk_matrix *m)
 {
-	struct pack p = {w, data, t};
+	struct pack p = {w, m};
 
 	cpu_for(k, pack_panel, &p, round_up(w->n, PANEL) / PANEL, 1);
 }
@@ -242,7 +261,7 @@ struct ftk_weight *ftk_weight_make(struct ftk *k, void *mem,
 		w->panels = (uint16_t *)(void *)next;
 		w->steps = cpu_panel_steps(m->k);
 		if (m->data)
-			pack(k, w, m->type, m->data);
+			pack(k, w, m);
 	}
 	if (in_nf4(m)) {
 		struct ftk_nf4 *q = (struct ftk_nf4 *)(void *)next;
@@ -258,8 +277,10 @@ struct ftk_weight *ftk_weight_make(struct ftk *k, void *mem,
 
 void ftk_weight_sync(struct ftk *k, struct ftk_weight *w)
 {
+	struct ftk_matrix m = {w->type, w->data, w->n, w->k, w->use};
+
 	if (w->panels && w->use & FTK_W_TRAINED)
-		pack(k, w, w->type, w->data);
+		pack(k, w, &m);
 }
 
 void ftk_weight_get(struct ftk *k, const struct ftk_weight *w, size_t r0,

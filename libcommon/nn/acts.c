@@ -124,7 +124,8 @@ static size_t scratch_of(struct ft_model *m, struct ftk *k,
 
 	for (int s = 0; s < FT_NSLOT; s++) {
 		ft_config_shape(c, (enum ft_slot)s, &n, &in);
-		if (!in || s == FT_EMBED)
+		if (!in || s == FT_EMBED || s == FT_POS ||
+		    !ft_has(m, (enum ft_slot)s))
 			continue;
 		if (slot_needs(m, &a, (enum ft_slot)s) < 0)
 			return SIZE_MAX;
@@ -132,6 +133,7 @@ static size_t scratch_of(struct ft_model *m, struct ftk *k,
 			lora_needs(m, &a, (enum ft_slot)s);
 	}
 	n = k->attn_ws(k, &(struct ftk_attn){.lse = &some,
+					     .softcap = c->attn_cap,
 					     .nseg = r->nseg,
 					     .tq = r->t,
 					     .hq = c->heads,
@@ -140,18 +142,25 @@ static size_t scratch_of(struct ft_model *m, struct ftk *k,
 	a.n = max2(a.n, n);
 	if (!r->save)
 		return a.n;
-	n = k->attn_backward_ws(k,
-				&(struct ftk_attn_backward){.nseg = r->nseg,
-							    .tq = r->t,
-							    .hq = c->heads,
-							    .hkv = c->kv_heads,
-							    .d = c->head_dim});
+	n = k->attn_backward_ws(
+		k, &(struct ftk_attn_backward){.softcap = c->attn_cap,
+					       .nseg = r->nseg,
+					       .tq = r->t,
+					       .hq = c->heads,
+					       .hkv = c->kv_heads,
+					       .d = c->head_dim});
 	a.n = max2(a.n, n);
-	n = k->norm_backward_ws(k, &(struct ftk_norm_backward){.dw = &some,
-							       .db = &some,
-							       .t = r->t,
-							       .c = c->hidden});
-	return max2(a.n, n);
+	for (int heads = 0; heads < 2; heads++) {
+		n = k->norm_backward_ws(
+			k, &(struct ftk_norm_backward){
+				   .dw = &some,
+				   .db = &some,
+				   .t = heads ? r->t * c->heads : r->t,
+				   .c = heads ? c->head_dim : c->hidden});
+		if (!heads || ft_has(m, FT_Q_NORM))
+			a.n = max2(a.n, n);
+	}
+	return a.n;
 }
 
 /* Scratch for threads that there may not be: a plan does not depend on how
@@ -174,6 +183,27 @@ static size_t scratch(struct ft_model *m, const struct ft_reserve *r)
 
 /* --- what there is --- */
 
+/* What only some families' norms read. */
+static void carve_norms(const struct ft_model *m, const struct ft_reserve *r,
+			struct ft_carve *a, struct ft_layer_acts *l)
+{
+	const struct ft_config *c = &m->cfg;
+	size_t as = m->k->act_size, rs = m->k->real_size, t = r->t;
+
+	if (ft_has(m, FT_Q_NORM)) {
+		l->rq = ft_take(a, t * c->heads * c->head_dim, as);
+		l->rk = ft_take(a, t * c->kv_heads * c->head_dim, as);
+		l->statq = ft_take(a, t * c->heads * 2, rs);
+		l->statk = ft_take(a, t * c->kv_heads * 2, rs);
+	}
+	if (ft_has(m, FT_ATTN_POST)) {
+		l->pa = ft_take(a, t * c->hidden, as);
+		l->pm = ft_take(a, t * c->hidden, as);
+		l->stat3 = ft_take(a, t * 2, rs);
+		l->stat4 = ft_take(a, t * 2, rs);
+	}
+}
+
 /* All that a layer has of its own; what norms and the gate make is from's
    where that is given. */
 static void carve_layer(const struct ft_model *m, const struct ft_reserve *r,
@@ -185,29 +215,34 @@ static void carve_layer(const struct ft_model *m, const struct ft_reserve *r,
 	size_t q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
 
 	l->xa = ft_take(a, t * c->hidden, as);
-	l->xm = r->save ? ft_take(a, t * c->hidden, as) : l->xa;
+	l->xm = r->save && !c->arch->parallel ? ft_take(a, t * c->hidden, as)
+					      : l->xa;
 	l->stat1 = ft_take(a, t * 2, rs);
 	l->stat2 = ft_take(a, t * 2, rs);
 	l->n1 = from ? from->n1 : ft_take(a, t * c->hidden, as);
 	if (from)
 		l->n2 = from->n2;
 	else
-		l->n2 = r->save ? ft_take(a, t * c->hidden, as) : l->n1;
+		l->n2 = r->save && !c->arch->parallel
+				? ft_take(a, t * c->hidden, as)
+				: l->n1;
 	l->q = ft_take(a, t * q, as);
 	l->k = ft_take(a, t * kv, as);
 	l->v = ft_take(a, t * kv, as);
 	l->o = ft_take(a, t * q, as);
 	l->lse = r->save ? ft_take(a, t * c->heads, rs) : NULL;
 	l->gate = ft_take(a, t * c->inter, as);
-	l->up = ft_take(a, t * c->inter, as);
+	l->up = ft_has(m, FT_UP) ? ft_take(a, t * c->inter, as) : NULL;
 	if (from)
 		l->h = from->h;
 	else
 		l->h = r->save ? ft_take(a, t * c->inter, as) : l->gate;
 	for (int s = FT_FIRST_LAYER_SLOT; s < FT_NSLOT; s++) {
-		if (r->r && ft_slot_is_linear((enum ft_slot)s))
+		if (r->r && ft_slot_is_linear((enum ft_slot)s) &&
+		    ft_has(m, (enum ft_slot)s))
 			l->u[s] = ft_take(a, t * r->r, as);
 	}
+	carve_norms(m, r, a, l);
 }
 
 static void carve_layers(struct ft_model *m, const struct ft_reserve *r,
@@ -228,6 +263,8 @@ static void carve_layers(struct ft_model *m, const struct ft_reserve *r,
 		if (r->save)
 			to->xa = ft_take(a, r->t * m->cfg.hidden,
 					 m->k->act_size);
+		if (m->cfg.arch->parallel)
+			to->xm = to->xa;
 	}
 }
 
@@ -266,6 +303,12 @@ static void carve_backward(struct ft_model *m, const struct ft_reserve *r,
 	m->dv = ft_take(a, t * kv, as);
 	m->dao = ft_take(a, t * q, as);
 	m->dh = ft_take(a, t * c->inter, as);
+	if (ft_has(m, FT_Q_NORM)) {
+		m->drq = ft_take(a, t * q, as);
+		m->drk = ft_take(a, t * kv, as);
+	}
+	if (ft_has(m, FT_ATTN_POST))
+		m->dpost = ft_take(a, t * c->hidden, as);
 }
 
 /* more: threads beyond those that every plan has room for take their own. */
@@ -287,7 +330,13 @@ static void carve(struct ft_model *m, const struct ft_reserve *r, bool more,
 	carve_head(m, r, a);
 	a->part = FT_PLAN_WORK;
 	m->tmp = ft_take(a, t * c->hidden, as);
-	m->table = ft_take(a, r->positions * c->head_dim, rs);
+	m->table = ft_take(a, r->positions * c->rot, rs);
+	if (c->arch->local_theta != 0)
+		m->local = ft_take(a, r->positions * c->rot, rs);
+	if (ft_has(m, FT_QKV)) {
+		m->qkv = ft_take(a, t * 3 * c->hidden, as);
+		m->thirds = ft_take(a, t * 3, sizeof(*m->thirds));
+	}
 	m->ids = ft_take(a, t, sizeof(int32_t));
 	m->pos = ft_take(a, t, sizeof(int32_t));
 	m->place = ft_take(a, t, sizeof(int32_t));
@@ -318,15 +367,43 @@ static bool fits(const struct ft_reserve *have, const struct ft_reserve *r)
 	       have->save >= r->save && have->slopes >= r->slopes;
 }
 
+static void put_table(struct ft_model *m, const struct ft_rope *r, void *to)
+{
+	size_t n = m->cap.positions * m->cfg.rot;
+	float *table = ft_xmalloc(n * sizeof(float) + 1);
+
+	ft_rope_table(&m->cfg, r, m->cap.positions, table);
+	m->k->put_real(m->k, to, table, n);
+	m->k->sync(m->k);
+	free(table);
+}
+
+/* Of [t, 3] rows the first, the second, the third of each token. */
+static void put_thirds(struct ft_model *m)
+{
+	size_t t = m->cap.t;
+	int32_t *idx = ft_xmalloc(3 * t * sizeof(*idx) + 1);
+
+	for (size_t i = 0; i < 3 * t; i++)
+		idx[i] = (int32_t)(i % t * 3 + i / t);
+	m->k->put(m->k, m->thirds, idx, 3 * t * sizeof(*idx));
+	m->k->sync(m->k);
+	free(idx);
+}
+
 int ft_model_reserve(struct ft_model *m, const struct ft_reserve *want,
 		     struct ft_err *err)
 {
 	struct ft_reserve r = *want;
 	struct ft_carve a = {0};
-	float *table;
 
 	if (m->mem && fits(&m->cap, &r))
 		return 0;
+	if (r.positions > ft_config_positions(&m->cfg))
+		return ft_err_set(
+			err, FT_EXIT_DATA,
+			"%zu positions are asked for: the model has %zu",
+			r.positions, ft_config_positions(&m->cfg));
 	if (m->cap.save) {
 		r.light = r.save ? min2(r.light, m->cap.light) : m->cap.light;
 		r.heavy = r.save ? min2(r.heavy, m->cap.heavy) : m->cap.heavy;
@@ -357,10 +434,10 @@ int ft_model_reserve(struct ft_model *m, const struct ft_reserve *want,
 	m->ones = ft_xrealloc(m->ones, m->chunk, sizeof(*m->ones));
 	for (size_t i = 0; i < m->chunk; i++)
 		m->ones[i] = 1;
-	table = ft_xmalloc(r.positions * m->cfg.head_dim * sizeof(float) + 1);
-	ft_rope_table(&m->cfg, r.positions, table);
-	m->k->put_real(m->k, m->table, table, r.positions * m->cfg.head_dim);
-	m->k->sync(m->k);
-	free(table);
+	put_table(m, &m->cfg.rope, m->table);
+	if (m->local)
+		put_table(m, &m->cfg.local, m->local);
+	if (m->thirds)
+		put_thirds(m);
 	return 0;
 }

@@ -64,7 +64,8 @@ static int unknown_target(const struct ft_config *c, const char *target,
 	struct ft_str s = {0};
 
 	for (int i = 0; i < FT_NSLOT; i++) {
-		if (ft_slot_is_linear((enum ft_slot)i) && c->arch->names[i])
+		if (ft_slot_is_linear((enum ft_slot)i) &&
+		    ft_config_has(c, (enum ft_slot)i))
 			ft_str_addf(&s, "%s%s", s.n ? ", " : "",
 				    ft_slot_module(c, (enum ft_slot)i));
 	}
@@ -82,7 +83,7 @@ static bool wanted(const struct ft_config *c, enum ft_slot s, size_t layer,
 	char module[128];
 	bool hit = targets->n == 0;
 
-	if (!ft_slot_is_linear(s) || !c->arch->names[s])
+	if (!ft_slot_is_linear(s) || !ft_config_has(c, s))
 		return false;
 	ft_config_name(c, s, layer, module, sizeof(module));
 	for (int i = 0; i < targets->n; i++) {
@@ -125,7 +126,7 @@ static void init_values(struct ft_adapter *a, uint64_t seed)
 		size_t n = m->r * m->k;
 		float *v = ft_xmalloc(n * sizeof(float));
 		double bound = 1 / sqrt((double)m->k);
-		uint64_t id = m->layer * FT_NSLOT + (uint64_t)m->slot;
+		uint64_t id = ft_slot_key(m->slot, m->layer);
 
 		for (size_t j = 0; j < n; j++)
 			v[j] = (float)((2 * ft_rng_unit(seed, FT_RNG_INIT, id,

@@ -57,31 +57,63 @@ static void linear_backward(struct ft_model *m, const struct ft_run *run,
 				    .ws = m->ws});
 }
 
-/* dx += the gradient through a norm of x. */
+/* dx += the gradient through a norm of t rows x. */
 static void norm_backward(struct ft_model *m, enum ft_slot s, size_t layer,
-			  const void *x, const void *stat, const void *dy)
+			  size_t t, const void *x, const void *stat,
+			  const void *dy, void *dx)
 {
 	const struct ft_weight *w = ft_weight_at(m, s, layer);
+	size_t n, none;
 
-	m->k->norm_backward(m->k, &(struct ftk_norm_backward){
-					  .dx = m->dx,
-					  .dy = dy,
-					  .x = x,
-					  .w = w->vec,
-					  .stat = stat,
-					  .dw = ft_block_grad_at(m, w->off_vec),
-					  .t = m->t,
-					  .c = m->cfg.hidden,
-					  .kind = m->cfg.arch->norm,
-					  .ws = m->ws});
+	ft_config_shape(&m->cfg, s, &n, &none);
+	m->k->norm_backward(
+		m->k,
+		&(struct ftk_norm_backward){
+			.dx = dx,
+			.dy = dy,
+			.x = x,
+			.w = w->vec,
+			.stat = stat,
+			.dw = ft_block_grad_at(m, w->off_vec),
+			.db = w->bias ? ft_block_grad_at(m, w->off_bias) : NULL,
+			.t = t,
+			.c = n,
+			.shift = m->cfg.arch->shift,
+			.kind = m->cfg.arch->norm,
+			.ws = m->ws});
+}
+
+/* The gradient of what a linear gave to the residual: dx itself, or through
+   the norm that stands between. */
+static const void *through_post(struct ft_model *m, enum ft_slot post,
+				size_t layer, const void *before,
+				const void *stat)
+{
+	struct ftk *k = m->k;
+
+	if (!before)
+		return m->dx;
+	k->zero(k, m->dpost, m->t * m->cfg.hidden * k->act_size);
+	norm_backward(m, post, layer, m->t, before, stat, m->dx, m->dpost);
+	return m->dpost;
+}
+
+/* Below the first layer there is only the embedding. */
+static void *first_dn(const struct ft_model *m, size_t layer)
+{
+	return layer || m->full ? m->dn : NULL;
 }
 
 static void mlp_backward(struct ft_model *m, const struct ft_run *run,
 			 size_t layer)
 {
 	struct ft_layer_acts *l = &m->act[layer];
+	bool parallel = m->cfg.arch->parallel;
+	void *dn = parallel ? first_dn(m, layer) : m->dn;
 
-	linear_backward(m, run, FT_DOWN, layer, l->h, m->dx, m->dh, 0);
+	linear_backward(m, run, FT_DOWN, layer, l->h,
+			through_post(m, FT_MLP_POST, layer, l->pm, l->stat4),
+			m->dh, 0);
 	m->k->glu_backward(
 		m->k, &(struct ftk_glu_backward){.dgate = l->gate,
 						 .dup = l->up,
@@ -90,9 +122,50 @@ static void mlp_backward(struct ft_model *m, const struct ft_run *run,
 						 .up = l->up,
 						 .act = m->cfg.act,
 						 .n = m->t * m->cfg.inter});
-	linear_backward(m, run, FT_GATE, layer, l->n2, l->gate, m->dn, 0);
-	linear_backward(m, run, FT_UP, layer, l->n2, l->up, m->dn, 1);
-	norm_backward(m, FT_MLP_NORM, layer, l->xm, l->stat2, m->dn);
+	linear_backward(m, run, FT_GATE, layer, l->n2, l->gate, dn, 0);
+	if (l->up)
+		linear_backward(m, run, FT_UP, layer, l->n2, l->up, dn, 1);
+	if (!parallel)
+		norm_backward(m, FT_MLP_NORM, layer, m->t, l->xm, l->stat2,
+			      m->dn, m->dx);
+}
+
+/* From gradients of q, k and v as attention reads them to those of the first
+   norm's output. */
+static void heads_backward(struct ft_model *m, const struct ft_run *run,
+			   size_t layer, void *dn, int accumulate)
+{
+	const struct ft_config *c = &m->cfg;
+	struct ft_layer_acts *l = &m->act[layer];
+	void *dq = m->dq, *dk = m->dk, *const all[] = {m->dq, m->dk, m->dv};
+	size_t as = m->k->act_size, d = c->head_dim;
+	struct ftk *k = m->k;
+
+	ft_model_rope(m, layer, dq, c->heads, 1);
+	ft_model_rope(m, layer, dk, c->kv_heads, 1);
+	if (ft_has(m, FT_Q_NORM)) {
+		k->zero(k, m->drq, m->t * c->heads * d * as);
+		k->zero(k, m->drk, m->t * c->kv_heads * d * as);
+		norm_backward(m, FT_Q_NORM, layer, m->t * c->heads, l->rq,
+			      l->statq, dq, m->drq);
+		norm_backward(m, FT_K_NORM, layer, m->t * c->kv_heads, l->rk,
+			      l->statk, dk, m->drk);
+		dq = m->drq;
+		dk = m->drk;
+	}
+	if (!ft_has(m, FT_QKV)) {
+		linear_backward(m, run, FT_Q, layer, l->n1, dq, dn, accumulate);
+		linear_backward(m, run, FT_K, layer, l->n1, dk, dn, 1);
+		linear_backward(m, run, FT_V, layer, l->n1, m->dv, dn, 1);
+		return;
+	}
+	for (size_t j = 0; j < 3; j++)
+		k->scatter(k, &(struct ftk_scatter){.y = m->qkv,
+						    .x = all[j],
+						    .idx = ft_third(m, j),
+						    .n = m->t,
+						    .c = c->hidden});
+	linear_backward(m, run, FT_QKV, layer, l->n1, m->qkv, dn, accumulate);
 }
 
 static void attn_backward(struct ft_model *m, const struct ft_run *run,
@@ -100,35 +173,50 @@ static void attn_backward(struct ft_model *m, const struct ft_run *run,
 {
 	const struct ft_config *c = &m->cfg;
 	struct ft_layer_acts *l = &m->act[layer];
-	/* below the first layer there is only the embedding */
-	void *dn = layer || m->full ? m->dn : NULL;
+	void *dn = first_dn(m, layer);
 
-	linear_backward(m, run, FT_O, layer, l->o, m->dx, m->dao, 0);
-	m->k->attn_backward(
-		m->k, &(struct ftk_attn_backward){.dq = m->dq,
-						  .dk = m->dk,
-						  .dv = m->dv,
-						  .dout = m->dao,
-						  .o = l->o,
-						  .q = l->q,
-						  .k = l->k,
-						  .v = l->v,
-						  .lse = l->lse,
-						  .seg = m->seg,
-						  .nseg = nseg,
-						  .tq = m->t,
-						  .hq = c->heads,
-						  .hkv = c->kv_heads,
-						  .d = c->head_dim,
-						  .scale = ft_attn_scale(c),
-						  .ws = m->ws});
-	ft_model_rope(m, m->dq, c->heads, 1);
-	ft_model_rope(m, m->dk, c->kv_heads, 1);
-	linear_backward(m, run, FT_Q, layer, l->n1, m->dq, dn, 0);
-	linear_backward(m, run, FT_K, layer, l->n1, m->dk, dn, 1);
-	linear_backward(m, run, FT_V, layer, l->n1, m->dv, dn, 1);
+	linear_backward(m, run, FT_O, layer, l->o,
+			through_post(m, FT_ATTN_POST, layer, l->pa, l->stat3),
+			m->dao, 0);
+	m->k->attn_backward(m->k,
+			    &(struct ftk_attn_backward){
+				    .dq = m->dq,
+				    .dk = m->dk,
+				    .dv = m->dv,
+				    .dout = m->dao,
+				    .o = l->o,
+				    .q = l->q,
+				    .k = l->k,
+				    .v = l->v,
+				    .lse = l->lse,
+				    .seg = m->seg,
+				    .nseg = nseg,
+				    .tq = m->t,
+				    .hq = c->heads,
+				    .hkv = c->kv_heads,
+				    .d = c->head_dim,
+				    .scale = ft_attn_scale(c, layer),
+				    .window = (int)ft_config_window(c, layer),
+				    .softcap = c->attn_cap,
+				    .ws = m->ws});
+	heads_backward(m, run, layer, dn, c->arch->parallel);
 	if (dn)
-		norm_backward(m, FT_ATTN_NORM, layer, l->xa, l->stat1, dn);
+		norm_backward(m, FT_ATTN_NORM, layer, m->t, l->xa, l->stat1, dn,
+			      m->dx);
+}
+
+static void embed_backward(struct ft_model *m, enum ft_slot s,
+			   const int32_t *ids, float scale)
+{
+	struct ftk_embed_backward a = {
+		.dtable = ft_block_grad_at(m, m->w[s].off_w),
+		.dy = m->dx,
+		.ids = ids,
+		.t = m->t,
+		.c = m->cfg.hidden,
+		.scale = scale};
+
+	m->k->embed_backward(m->k, &a);
 }
 
 void ft_model_backward(struct ft_model *m, const struct ft_run *run,
@@ -138,19 +226,16 @@ void ft_model_backward(struct ft_model *m, const struct ft_run *run,
 
 	/* ft_model_head left the gradient of the final norm's output in dn */
 	k->zero(k, m->dx, p->t * m->cfg.hidden * k->act_size);
-	norm_backward(m, FT_NORM, 0, m->x_final, m->stat_final, m->dn);
+	norm_backward(m, FT_NORM, 0, m->t, m->x_final, m->stat_final, m->dn,
+		      m->dx);
 	for (size_t i = m->cfg.layers; i-- > 0;) {
 		ft_model_again(m, run, i, p->nseg);
 		mlp_backward(m, run, i);
 		attn_backward(m, run, i, p->nseg);
 	}
-	if (m->full)
-		k->embed_backward(k, &(struct ftk_embed_backward){
-					     .dtable = ft_block_grad_at(
-						     m, m->w[FT_EMBED].off_w),
-					     .dy = m->dx,
-					     .ids = m->ids,
-					     .t = p->t,
-					     .c = m->cfg.hidden,
-					     .scale = 1});
+	if (!m->full)
+		return;
+	embed_backward(m, FT_EMBED, m->ids, ft_model_scale(m));
+	if (ft_has(m, FT_POS))
+		embed_backward(m, FT_POS, m->pos, 1);
 }

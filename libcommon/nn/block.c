@@ -65,24 +65,61 @@ void *ft_block_at(const struct ft_block *b, const void *base, size_t off)
 	return (char *)base + off * b->k->real_size;
 }
 
+struct saving {
+	const struct ft_block *b;
+	const void *const *base;
+	int nbase;
+};
+
+/* The parameter whose tensor's data is at p, in one of the arrays. */
+static const struct ft_param *param_at(const struct saving *s, const char *p)
+{
+	size_t off = 0, i = 0;
+
+	for (int j = 0; j < s->nbase; j++) {
+		const char *base = s->base[j];
+
+		if (p >= base && p < base + s->b->n * s->b->k->real_size)
+			off = (size_t)(p - base) / s->b->k->real_size;
+	}
+	while (s->b->t[i].off < off)
+		i++;
+	return &s->b->t[i];
+}
+
+/* Elements at.. of a tensor as it stands on disk. */
+static void get_some(const struct saving *s, const struct ft_tensor *t,
+		     size_t at, size_t n, float *f)
+{
+	const struct ft_param *p = param_at(s, t->data);
+	struct ftk *k = s->b->k;
+
+	if (!p->turned)
+		k->get_real(k, f, ft_block_at(s->b, t->data, at), n);
+	for (size_t i = at; p->turned && i < at + n; i++)
+		k->get_real(k, f++,
+			    ft_block_at(s->b, t->data,
+					i % p->shape[0] * p->shape[1] +
+						i / p->shape[0]),
+			    1);
+	k->sync(k);
+}
+
 /* Tensors' data are places in the backend's memory. */
-static void fill(void *block, const struct ft_tensor *t, size_t at, size_t n,
+static void fill(void *saving, const struct ft_tensor *t, size_t at, size_t n,
 		 void *to)
 {
-	const struct ft_block *b = block;
-	float *f = to;
+	const struct saving *s = saving;
 
 	if (t->dtype == FT_F32) {
-		b->k->get_real(b->k, f, ft_block_at(b, t->data, at / 4), n / 4);
-		b->k->sync(b->k);
+		get_some(s, t, at / 4, n / 4, to);
 		return;
 	}
 	for (size_t i = 0, m; i < n / 2; i += m) {
 		float v[SOME];
 
 		m = n / 2 - i < SOME ? n / 2 - i : SOME;
-		b->k->get_real(b->k, v, ft_block_at(b, t->data, at / 2 + i), m);
-		b->k->sync(b->k);
+		get_some(s, t, at / 2 + i, m, v);
 		for (size_t j = 0; j < m; j++)
 			((uint16_t *)to)[i + j] = ft_bf16(v[j]);
 	}
@@ -95,6 +132,7 @@ int ft_block_save2(const struct ft_block *b, const void *const *base,
 	static const struct ft_meta meta[] = {{"format", "pt"}};
 	size_t n = b->nt * (size_t)nbase, es = ft_dtype_size(dtype);
 	struct ft_tensor *t = ft_xcalloc(n, sizeof(*t));
+	struct saving s = {b, base, nbase};
 	struct ft_arena names = {0};
 	int rc;
 
@@ -110,12 +148,13 @@ int ft_block_save2(const struct ft_block *b, const void *const *base,
 				.dtype = dtype,
 				.ndim = p->ndim,
 				.numel = p->n,
-				.shape = {p->shape[0], p->shape[1]},
+				.shape = {p->shape[p->turned],
+					  p->shape[!p->turned]},
 				.nbytes = p->n * es,
 				.data = ft_block_at(b, base[j], p->off)};
 		}
 	}
-	rc = ft_st_write_from(path, t, n, meta, 1, fill, (void *)b, err);
+	rc = ft_st_write_from(path, t, n, meta, 1, fill, &s, err);
 	ft_arena_release(&names);
 	free(t);
 	return rc;
@@ -129,16 +168,35 @@ int ft_block_save(const struct ft_block *b, const void *base, const char *path,
 	return ft_block_save2(b, &base, &none, 1, path, dtype, err);
 }
 
+/* Elements at.. of the transpose of t, as they are. */
+static const void *turn(const struct ft_tensor *t, size_t at, size_t n,
+			char *to)
+{
+	size_t es = ft_dtype_size(t->dtype), rows = t->shape[0];
+	size_t cols = t->shape[1];
+
+	for (size_t i = 0; i < n; i++)
+		memcpy(to + i * es,
+		       (const char *)t->data +
+			       ((at + i) % rows * cols + (at + i) / rows) * es,
+		       es);
+	return to;
+}
+
 int ft_put_tensor(struct ftk *k, void *dst, const struct ft_tensor *t,
-		  struct ft_err *err)
+		  bool turned, struct ft_err *err)
 {
 	size_t es = ft_dtype_size(t->dtype);
+	char some[SOME * sizeof(double)];
 	float f[SOME];
 
 	for (size_t i = 0, n; i < t->numel; i += n) {
+		const void *from = (const char *)t->data + i * es;
+
 		n = t->numel - i < SOME ? t->numel - i : SOME;
-		if (ft_to_f32(f, (const char *)t->data + i * es, t->dtype, n) <
-		    0)
+		if (turned)
+			from = turn(t, i, n, some);
+		if (ft_to_f32(f, from, t->dtype, n) < 0)
 			return ft_err_set(err, FT_EXIT_DATA,
 					  "tensor '%.150s' is of type %s",
 					  t->name, ft_dtype_name(t->dtype));
@@ -166,13 +224,14 @@ void ft_block_copy(struct ft_block *to, const struct ft_block *from)
 static int load_one(struct ft_block *b, void *base, const struct ft_param *p,
 		    const struct ft_tensor *t, struct ft_err *err)
 {
-	if (t->ndim != p->ndim || t->shape[0] != p->shape[0] ||
-	    (p->ndim == 2 && t->shape[1] != p->shape[1]))
+	if (t->ndim != p->ndim || t->shape[0] != p->shape[p->turned] ||
+	    (p->ndim == 2 && t->shape[1] != p->shape[!p->turned]))
 		return ft_err_set(
 			err, FT_EXIT_DATA,
 			"tensor '%.150s' has another shape than the model wants",
 			t->name);
-	return ft_put_tensor(b->k, ft_block_at(b, base, p->off), t, err);
+	return ft_put_tensor(b->k, ft_block_at(b, base, p->off), t, p->turned,
+			     err);
 }
 
 int ft_block_load(struct ft_block *b, void *base, const struct ft_st *st,

@@ -21,7 +21,8 @@ struct ft_param {
 	size_t off, n;          /* elements of the block */
 	uint64_t shape[2];
 	int ndim;
-	bool decay; /* takes part in weight decay: matrices do */
+	bool decay;  /* takes part in weight decay: matrices do */
+	bool turned; /* its transpose is what stands on disk */
 };
 
 struct ft_block {
@@ -40,10 +41,10 @@ int ft_block_grad(struct ft_block *b, struct ft_err *err); /* zeroed */
 void ft_block_release(struct ft_block *b);
 /* p of another block with the same table. */
 void ft_block_copy(struct ft_block *to, const struct ft_block *from);
-/* All of a tensor, as REAL, to dst of the backend.  FT_EXIT_DATA for what
-   ft_to_f32 does not take. */
+/* All of a tensor, as REAL, to dst of the backend; turned: the transpose of a
+   matrix.  FT_EXIT_DATA for what ft_to_f32 does not take. */
 int ft_put_tensor(struct ftk *k, void *dst, const struct ft_tensor *t,
-		  struct ft_err *err);
+		  bool turned, struct ft_err *err);
 /* Address of element off of array base (p, g, or a moment's). */
 void *ft_block_at(const struct ft_block *b, const void *base, size_t off);
 

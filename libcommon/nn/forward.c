@@ -25,9 +25,9 @@ static void lora(struct ft_model *m, const struct ft_run *run, enum ft_slot s,
 					    .ws = m->ws});
 }
 
-/* y = x W' + bias + LoRA's part. */
+/* y = x W' + bias + LoRA's part (+ y with accumulate). */
 static void linear(struct ft_model *m, const struct ft_run *run, enum ft_slot s,
-		   size_t layer, const void *x, void *y)
+		   size_t layer, const void *x, void *y, int accumulate)
 {
 	const struct ft_weight *w = ft_weight_at(m, s, layer);
 	struct ftk *k = m->k;
@@ -37,40 +37,90 @@ static void linear(struct ft_model *m, const struct ft_run *run, enum ft_slot s,
 					  .w = w->w,
 					  .bias = w->vec,
 					  .m = m->t,
+					  .accumulate = accumulate,
 					  .ws = m->ws});
 	lora(m, run, s, layer, x, y);
 }
 
-static void norm(struct ft_model *m, enum ft_slot s, size_t layer, void *x,
-		 const void *add, void *sum, void *y, void *stat)
+/* Of t rows as wide as the norm is. */
+static void norm(struct ft_model *m, enum ft_slot s, size_t layer, size_t t,
+		 void *x, const void *add, void *sum, void *y, void *stat)
 {
 	const struct ft_config *c = &m->cfg;
+	const struct ft_weight *w = ft_weight_at(m, s, layer);
+	size_t n, none;
 
+	ft_config_shape(c, s, &n, &none);
 	m->k->norm(m->k, &(struct ftk_norm){.y = y,
 					    .x = x,
 					    .add = add,
 					    .sum = sum == x ? NULL : sum,
-					    .w = ft_weight_at(m, s, layer)->vec,
+					    .w = w->vec,
+					    .b = w->bias,
 					    .stat = stat,
-					    .t = m->t,
-					    .c = c->hidden,
+					    .t = t,
+					    .c = n,
 					    .eps = c->eps,
+					    .shift = c->arch->shift,
 					    .kind = c->arch->norm});
 }
 
-void ft_model_rope(struct ft_model *m, void *x, size_t heads, int inverse)
+void ft_model_rope(struct ft_model *m, size_t layer, void *x, size_t heads,
+		   int inverse)
 {
-	size_t d = m->cfg.head_dim;
+	const struct ft_config *c = &m->cfg;
+	bool local = m->local && ft_config_window(c, layer);
 
-	m->k->rope(m->k, &(struct ftk_rope){.x = x,
-					    .pos = m->pos,
-					    .table = m->table,
-					    .t = m->t,
-					    .heads = heads,
-					    .d = d,
-					    .rot = d,
-					    .ld = heads * d,
-					    .inverse = inverse});
+	if (!c->rot)
+		return;
+	m->k->rope(m->k,
+		   &(struct ftk_rope){.x = x,
+				      .pos = m->pos,
+				      .table = local ? m->local : m->table,
+				      .t = m->t,
+				      .heads = heads,
+				      .d = c->head_dim,
+				      .rot = c->rot,
+				      .ld = heads * c->head_dim,
+				      .inverse = inverse});
+}
+
+static void qkv(struct ft_model *m, const struct ft_run *run, size_t layer)
+{
+	struct ft_layer_acts *l = &m->act[layer];
+	void *const to[] = {l->q, l->k, l->v};
+	struct ftk *k = m->k;
+
+	if (!ft_has(m, FT_QKV)) {
+		linear(m, run, FT_Q, layer, l->n1, l->rq ? l->rq : l->q, 0);
+		linear(m, run, FT_K, layer, l->n1, l->rk ? l->rk : l->k, 0);
+		linear(m, run, FT_V, layer, l->n1, l->v, 0);
+		return;
+	}
+	linear(m, run, FT_QKV, layer, l->n1, m->qkv, 0);
+	for (size_t j = 0; j < 3; j++)
+		k->gather(k, &(struct ftk_gather){.y = to[j],
+						  .x = m->qkv,
+						  .idx = ft_third(m, j),
+						  .n = m->t,
+						  .c = m->cfg.hidden});
+}
+
+/* From the first norm's output to what attention reads. */
+static void heads(struct ft_model *m, const struct ft_run *run, size_t layer)
+{
+	const struct ft_config *c = &m->cfg;
+	struct ft_layer_acts *l = &m->act[layer];
+
+	qkv(m, run, layer);
+	if (ft_has(m, FT_Q_NORM)) {
+		norm(m, FT_Q_NORM, layer, m->t * c->heads, l->rq, NULL, NULL,
+		     l->q, l->statq);
+		norm(m, FT_K_NORM, layer, m->t * c->kv_heads, l->rk, NULL, NULL,
+		     l->k, l->statk);
+	}
+	ft_model_rope(m, layer, l->q, c->heads, 0);
+	ft_model_rope(m, layer, l->k, c->kv_heads, 0);
 }
 
 /* Keys and values of the pass, in place or in the cache. */
@@ -92,7 +142,9 @@ static void attention(struct ft_model *m, const struct ft_run *run,
 			     .hq = c->heads,
 			     .hkv = c->kv_heads,
 			     .d = c->head_dim,
-			     .scale = ft_attn_scale(c),
+			     .scale = ft_attn_scale(c, layer),
+			     .window = (int)ft_config_window(c, layer),
+			     .softcap = c->attn_cap,
 			     .ws = m->ws};
 
 	if (run->kv) {
@@ -112,6 +164,26 @@ static void attention(struct ft_model *m, const struct ft_run *run,
 	k->attn(k, &a);
 }
 
+/* What a linear adds to the residual, in m->tmp: by way of before and a norm
+   where the family has one. */
+static void branch(struct ft_model *m, const struct ft_run *run, enum ft_slot s,
+		   enum ft_slot post, size_t layer, const void *x, void *before,
+		   void *stat)
+{
+	bool both = s == FT_DOWN && m->cfg.arch->parallel;
+
+	linear(m, run, s, layer, x, before ? before : m->tmp, both);
+	if (before)
+		norm(m, post, layer, m->t, before, NULL, NULL, m->tmp, stat);
+}
+
+static void mlp_out(struct ft_model *m, const struct ft_run *run, size_t layer)
+{
+	struct ft_layer_acts *l = &m->act[layer];
+
+	branch(m, run, FT_DOWN, FT_MLP_POST, layer, l->h, l->pm, l->stat4);
+}
+
 static void gated(struct ft_model *m, const struct ft_layer_acts *l)
 {
 	m->k->glu(m->k, &(struct ftk_glu){.h = l->h,
@@ -125,19 +197,17 @@ static void gated(struct ft_model *m, const struct ft_layer_acts *l)
 static void layer_forward(struct ft_model *m, const struct ft_run *run,
 			  size_t layer, size_t nseg)
 {
-	const struct ft_config *c = &m->cfg;
 	struct ft_layer_acts *l = &m->act[layer];
 
-	linear(m, run, FT_Q, layer, l->n1, l->q);
-	linear(m, run, FT_K, layer, l->n1, l->k);
-	linear(m, run, FT_V, layer, l->n1, l->v);
-	ft_model_rope(m, l->q, c->heads, 0);
-	ft_model_rope(m, l->k, c->kv_heads, 0);
+	heads(m, run, layer);
 	attention(m, run, layer, nseg);
-	linear(m, run, FT_O, layer, l->o, m->tmp);
-	norm(m, FT_MLP_NORM, layer, l->xa, m->tmp, l->xm, l->n2, l->stat2);
-	linear(m, run, FT_GATE, layer, l->n2, l->gate);
-	linear(m, run, FT_UP, layer, l->n2, l->up);
+	branch(m, run, FT_O, FT_ATTN_POST, layer, l->o, l->pa, l->stat3);
+	if (!m->cfg.arch->parallel)
+		norm(m, FT_MLP_NORM, layer, m->t, l->xa, m->tmp, l->xm, l->n2,
+		     l->stat2);
+	linear(m, run, FT_GATE, layer, l->n2, l->gate, 0);
+	if (l->up)
+		linear(m, run, FT_UP, layer, l->n2, l->up, 0);
 	gated(m, l);
 }
 
@@ -150,14 +220,18 @@ void ft_model_again(struct ft_model *m, const struct ft_run *run, size_t layer,
 
 	if (layer >= m->cap.light)
 		return;
-	norm(m, FT_ATTN_NORM, layer, l->xa, NULL, NULL, l->n1, l->stat1);
+	norm(m, FT_ATTN_NORM, layer, m->t, l->xa, NULL, NULL, l->n1, l->stat1);
 	if (layer < m->cap.heavy) {
 		layer_forward(m, run, layer, nseg);
-		/* for its u alone */
-		lora(m, run, FT_DOWN, layer, l->h, m->tmp);
+		if (l->pm)
+			mlp_out(m, run, layer);
+		else /* for its u alone */
+			lora(m, run, FT_DOWN, layer, l->h, m->tmp);
 		return;
 	}
-	norm(m, FT_MLP_NORM, layer, l->xm, NULL, NULL, l->n2, l->stat2);
+	if (!m->cfg.arch->parallel)
+		norm(m, FT_MLP_NORM, layer, m->t, l->xm, NULL, NULL, l->n2,
+		     l->stat2);
 	gated(m, l);
 }
 
@@ -174,6 +248,30 @@ static void upload(struct ft_model *m, const struct ft_run *run,
 		k->put(k, m->place, run->place, p->t * sizeof(*run->place));
 }
 
+/* As transformers has it: a number of the activations' type. */
+float ft_model_scale(const struct ft_model *m)
+{
+	float scale = (float)sqrt((double)m->cfg.hidden);
+	uint16_t half = ft_bf16(scale);
+
+	if (!m->cfg.arch->scaled)
+		return 1;
+	if (m->k->act == FTK_BF16)
+		(void)ft_to_f32(&scale, &half, FT_BF16, 1);
+	return scale;
+}
+
+static void embed(struct ft_model *m, enum ft_slot s, const int32_t *ids,
+		  float scale, void *y)
+{
+	m->k->embed(m->k, &(struct ftk_embed){.y = y,
+					      .table = m->w[s].w,
+					      .ids = ids,
+					      .t = m->t,
+					      .c = m->cfg.hidden,
+					      .scale = scale});
+}
+
 void ft_model_forward(struct ft_model *m, const struct ft_run *run,
 		      const struct ft_pass *p)
 {
@@ -181,23 +279,25 @@ void ft_model_forward(struct ft_model *m, const struct ft_run *run,
 
 	m->t = p->t;
 	upload(m, run, p);
-	m->k->embed(m->k, &(struct ftk_embed){.y = l->xa,
-					      .table = m->w[FT_EMBED].w,
-					      .ids = m->ids,
-					      .t = p->t,
-					      .c = m->cfg.hidden,
-					      .scale = 1});
-	norm(m, FT_ATTN_NORM, 0, l->xa, NULL, NULL, l->n1, l->stat1);
+	embed(m, FT_EMBED, m->ids, ft_model_scale(m), l->xa);
+	if (ft_has(m, FT_POS)) {
+		embed(m, FT_POS, m->pos, 1, m->tmp);
+		m->k->accum(m->k,
+			    &(struct ftk_accum){.y = l->xa,
+						.x = m->tmp,
+						.n = m->t * m->cfg.hidden});
+	}
+	norm(m, FT_ATTN_NORM, 0, m->t, l->xa, NULL, NULL, l->n1, l->stat1);
 	for (size_t i = 0; i < m->cfg.layers; i++) {
 		struct ft_layer_acts *next = &m->act[i + 1];
 
 		layer_forward(m, run, i, p->nseg);
-		linear(m, run, FT_DOWN, i, m->act[i].h, m->tmp);
+		mlp_out(m, run, i);
 		if (i + 1 < m->cfg.layers)
-			norm(m, FT_ATTN_NORM, i + 1, m->act[i].xm, m->tmp,
+			norm(m, FT_ATTN_NORM, i + 1, m->t, m->act[i].xm, m->tmp,
 			     next->xa, next->n1, next->stat1);
 		else
-			norm(m, FT_NORM, 0, m->act[i].xm, m->tmp, m->x_final,
-			     m->n_final, m->stat_final);
+			norm(m, FT_NORM, 0, m->t, m->act[i].xm, m->tmp,
+			     m->x_final, m->n_final, m->stat_final);
 	}
 }

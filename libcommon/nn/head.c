@@ -23,9 +23,14 @@ void *ft_model_logits(struct ft_model *m, const int32_t *src, size_t n)
 	k->matmul(k, &(struct ftk_matmul){.y = m->logits,
 					  .x = m->hrow,
 					  .w = m->w[FT_HEAD].w,
+					  .bias = m->w[FT_HEAD].vec,
 					  .m = n,
 					  .real = 1,
 					  .ws = m->ws});
+	if (m->cfg.logit_cap > 0)
+		k->softcap(k, &(struct ftk_softcap){.x = m->logits,
+						    .n = n * m->cfg.vocab,
+						    .cap = m->cfg.logit_cap});
 	return m->logits;
 }
 
@@ -36,12 +41,14 @@ static void chunk_slopes(struct ft_model *m, const float *coef, size_t n,
 	struct ftk *k = m->k;
 
 	k->put_real(k, m->coef, coef, n);
-	k->xent_backward(k, &(struct ftk_xent_backward){.logits = m->logits,
-							.target = m->target,
-							.lse = m->lse,
-							.coef = m->coef,
-							.n = n,
-							.v = m->cfg.vocab});
+	k->xent_backward(
+		k, &(struct ftk_xent_backward){.logits = m->logits,
+					       .target = m->target,
+					       .lse = m->lse,
+					       .coef = m->coef,
+					       .n = n,
+					       .v = m->cfg.vocab,
+					       .softcap = m->cfg.logit_cap});
 	k->matmul_dx(k, &(struct ftk_matmul_dx){.dx = slopes,
 						.dy = m->logits,
 						.w = m->w[FT_HEAD].w,
@@ -57,16 +64,23 @@ static void chunk_backward(struct ft_model *m, const float *coef, size_t n)
 
 	chunk_slopes(m, coef, n, m->dhrow);
 	if (m->full)
-		k->matmul_dw(k, &(struct ftk_matmul_dw){
-					.dw = ft_block_grad_at(
-						m, m->w[FT_HEAD].off_w),
-					.dy = m->logits,
-					.x = m->hrow,
-					.m = n,
-					.n = m->cfg.vocab,
-					.k = c,
-					.real = 1,
-					.ws = m->ws});
+		k->matmul_dw(
+			k,
+			&(struct ftk_matmul_dw){
+				.dw = ft_block_grad_at(m, m->w[FT_HEAD].off_w),
+				.dbias =
+					m->w[FT_HEAD].vec
+						? ft_block_grad_at(
+							  m,
+							  m->w[FT_HEAD].off_vec)
+						: NULL,
+				.dy = m->logits,
+				.x = m->hrow,
+				.m = n,
+				.n = m->cfg.vocab,
+				.k = c,
+				.real = 1,
+				.ws = m->ws});
 	k->scatter_add(k, &(struct ftk_scatter_add){.y = m->dn,
 						    .x = m->dhrow,
 						    .idx = m->src,

@@ -19,7 +19,8 @@ struct walk {
 	enum ft_slot s;
 	size_t layer;
 	size_t n, k;
-	bool bias;
+	bool weight, bias; /* a tied head has no weight of its own */
+	bool turned;       /* its transpose is what stands in files */
 	char name[FT_NAME_MAX];
 };
 
@@ -29,22 +30,27 @@ static void walk_set(struct walk *w, const struct ft_config *c, int s,
 	w->s = (enum ft_slot)s;
 	w->layer = layer;
 	ft_config_shape(c, w->s, &w->n, &w->k);
+	w->weight = !(w->s == FT_HEAD && c->tied);
 	w->bias = ft_config_bias(c, w->s);
-	ft_config_name(c, w->s, layer, w->name, sizeof(w->name));
+	w->turned = ft_config_turned(c, w->s);
+	ft_config_stored(c, w->s, layer, w->name, sizeof(w->name));
 }
 
 /* i counts slots of the flat table; false where there is no such weight. */
 static bool walk_at(struct walk *w, const struct ft_config *c, size_t i)
 {
-	if (i < FT_FIRST_LAYER_SLOT) {
-		walk_set(w, c, (int)i, 0);
-		return !(w->s == FT_HEAD && c->tied);
+	size_t s = i, layer = 0;
+
+	if (i >= FT_FIRST_LAYER_SLOT) {
+		layer = (i - FT_FIRST_LAYER_SLOT) / FT_NSLOT;
+		s = (i - FT_FIRST_LAYER_SLOT) % FT_NSLOT;
+		if (s < FT_FIRST_LAYER_SLOT)
+			return false;
 	}
-	i -= FT_FIRST_LAYER_SLOT;
-	if (i % FT_NSLOT < FT_FIRST_LAYER_SLOT)
+	if (!ft_config_has(c, (enum ft_slot)s))
 		return false;
-	walk_set(w, c, (int)(i % FT_NSLOT), i / FT_NSLOT);
-	return c->arch->names[w->s] != NULL;
+	walk_set(w, c, (int)s, layer);
+	return w->weight || w->bias;
 }
 
 static const struct ft_tensor *want(struct ft_model *m, const struct walk *w,
@@ -53,6 +59,8 @@ static const struct ft_tensor *want(struct ft_model *m, const struct walk *w,
 	char name[FT_NAME_MAX + 16];
 	const struct ft_tensor *t;
 	bool vec = w->k == 0 || !strcmp(what, "bias");
+	size_t n = w->turned && !vec ? w->k : w->n;
+	size_t k = w->turned ? w->n : w->k;
 
 	snprintf(name, sizeof(name), "%s.%s", w->name, what);
 	t = ft_st_find(&m->st, name);
@@ -60,12 +68,12 @@ static const struct ft_tensor *want(struct ft_model *m, const struct walk *w,
 		ft_err_set(err, FT_EXIT_DATA, "tensor '%s' is missing", name);
 		return NULL;
 	}
-	if (t->ndim != (vec ? 1 : 2) || t->shape[0] != w->n ||
-	    (!vec && t->shape[1] != w->k)) {
+	if (t->ndim != (vec ? 1 : 2) || t->shape[0] != n ||
+	    (!vec && t->shape[1] != k)) {
 		ft_err_set(
 			err, FT_EXIT_DATA,
 			"tensor '%s' is not of the shape that config.json says, [%zu%s%.0zu]",
-			name, w->n, vec ? "" : ", ", vec ? 0 : w->k);
+			name, n, vec ? "" : ", ", vec ? 0 : k);
 		return NULL;
 	}
 	if (t->dtype != FT_F32 && t->dtype != FT_BF16 && t->dtype != FT_F16) {
@@ -79,9 +87,10 @@ static const struct ft_tensor *want(struct ft_model *m, const struct walk *w,
 
 static unsigned use_of(const struct ft_model *m, enum ft_slot s)
 {
-	if (s == FT_EMBED)
-		return FTK_W_ROWS |
-		       (m->cfg.tied ? FTK_W_FORWARD | FTK_W_BACKWARD : 0);
+	if (s == FT_EMBED || s == FT_POS)
+		return FTK_W_ROWS | (s == FT_EMBED && m->cfg.tied
+					     ? FTK_W_FORWARD | FTK_W_BACKWARD
+					     : 0);
 	return FTK_W_FORWARD | FTK_W_BACKWARD;
 }
 
@@ -132,6 +141,8 @@ static int frozen_matrix(struct ft_model *m, const struct walk *k,
 	mat->type = t->dtype == FT_F32    ? FTK_F32
 		    : t->dtype == FT_BF16 ? FTK_BF16
 					  : FTK_F16;
+	if (k->turned)
+		mat->use |= FTK_W_TURNED;
 	if (m->nf4 && ft_slot_is_linear(k->s))
 		mat->use |= FTK_W_NF4;
 	return 0;
@@ -156,21 +167,29 @@ static int load_matrix(struct ft_model *m, struct ft_carve *c,
 	return 0;
 }
 
+static int load_vector(struct ft_model *m, struct ft_carve *c,
+		       const struct walk *k, const char *what, void **vec,
+		       struct ft_err *err)
+{
+	const struct ft_tensor *t = want(m, k, what, err);
+
+	if (!t)
+		return -1;
+	*vec = ft_take(c, k->n, m->k->real_size);
+	return *vec ? ft_put_tensor(m->k, *vec, t, false, err) : 0;
+}
+
 static int load_frozen(struct ft_model *m, struct ft_carve *c,
 		       const struct walk *k, struct ft_weight *w,
 		       struct ft_err *err)
 {
-	const struct ft_tensor *t;
-
-	if (k->k && load_matrix(m, c, k, w, err) < 0)
+	if (!k->k && load_vector(m, c, k, "weight", &w->vec, err) < 0)
 		return -1;
-	if (k->k && !k->bias)
-		return 0;
-	t = want(m, k, k->k ? "bias" : "weight", err);
-	if (!t)
+	if (k->k && k->weight && load_matrix(m, c, k, w, err) < 0)
 		return -1;
-	w->vec = ft_take(c, k->n, m->k->real_size);
-	return w->vec ? ft_put_tensor(m->k, w->vec, t, err) : 0;
+	return k->bias ? load_vector(m, c, k, "bias", k->k ? &w->vec : &w->bias,
+				     err)
+		       : 0;
 }
 
 static struct ftk_matrix trained_matrix(const struct ft_model *m,
@@ -192,10 +211,12 @@ static int load_trained(struct ft_model *m, struct ft_carve *c,
 			     : NULL;
 	struct ftk_matrix mat = trained_matrix(m, k, p);
 
-	if (k->k && make_handle(m, c, w, &mat, err) < 0)
+	if (k->k && k->weight && make_handle(m, c, w, &mat, err) < 0)
 		return -1;
 	if (m->block.p && (!k->k || k->bias))
 		w->vec = ft_block_at(&m->block, m->block.p, w->off_vec);
+	if (m->block.p && !k->k && k->bias)
+		w->bias = ft_block_at(&m->block, m->block.p, w->off_bias);
 	return 0;
 }
 
@@ -210,23 +231,31 @@ static void add_params(struct ft_model *m)
 		if (!walk_at(&k, &m->cfg, i))
 			continue;
 		snprintf(name, sizeof(name), "%s.weight", k.name);
-		w->off_w = w->off_vec =
-			ft_block_add(&m->block, name, k.n, k.k, k.k != 0);
+		if (k.weight) {
+			w->off_w = w->off_vec = ft_block_add(
+				&m->block, name, k.n, k.k, k.k != 0);
+			m->block.t[m->block.nt - 1].turned = k.turned;
+		}
 		if (!k.bias)
 			continue;
 		snprintf(name, sizeof(name), "%s.bias", k.name);
-		w->off_vec = ft_block_add(&m->block, name, k.n, 0, false);
+		w->off_bias = ft_block_add(&m->block, name, k.n, 0, false);
+		if (k.k)
+			w->off_vec = w->off_bias;
 	}
+}
+
+/* Gemma 3 once had it elsewhere, too. */
+static bool is_head(const char *name)
+{
+	return !strcmp(name, "lm_head.weight") ||
+	       !strcmp(name, "language_model.lm_head.weight");
 }
 
 /* Tensors that published checkpoints carry and no forward reads. */
 static bool ignored(const struct ft_model *m, const char *name)
 {
-	const char *end = strrchr(name, '.');
-
-	if (m->cfg.tied && !strcmp(name, "lm_head.weight"))
-		return true;
-	return end && !strcmp(end, ".inv_freq");
+	return (m->cfg.tied && is_head(name)) || ft_config_stray(&m->cfg, name);
 }
 
 static int check_surplus(struct ft_model *m, struct ft_err *err)
@@ -236,7 +265,7 @@ static int check_surplus(struct ft_model *m, struct ft_err *err)
 
 	for (size_t i = 0; i < slots(&m->cfg); i++) {
 		if (walk_at(&k, &m->cfg, i))
-			want_n += k.bias ? 2 : 1;
+			want_n += (size_t)k.weight + (size_t)k.bias;
 	}
 	for (size_t i = 0; i < m->st.n; i++)
 		seen += !ignored(m, m->st.t[i].name) &&
@@ -254,7 +283,7 @@ static int check_surplus(struct ft_model *m, struct ft_err *err)
 				continue;
 			n = strlen(k.name);
 			known = !strncmp(name, k.name, n) &&
-				(!strcmp(name + n, ".weight") ||
+				((k.weight && !strcmp(name + n, ".weight")) ||
 				 (k.bias && !strcmp(name + n, ".bias")));
 		}
 		if (!known)
@@ -291,11 +320,13 @@ static void check_tied(struct ft_model *m)
 {
 	char name[FT_NAME_MAX];
 	const struct ft_tensor *e, *h;
+	size_t n;
 
-	snprintf(name, sizeof(name), "%s.weight", m->cfg.arch->names[FT_EMBED]);
+	ft_config_stored(&m->cfg, FT_EMBED, 0, name, sizeof(name));
+	n = strlen(name);
+	snprintf(name + n, sizeof(name) - n, ".weight");
 	e = ft_st_find(&m->st, name);
-	snprintf(name, sizeof(name), "%s.weight", m->cfg.arch->names[FT_HEAD]);
-	h = ft_st_find(&m->st, name);
+	h = ft_st_find(&m->st, "lm_head.weight");
 	if (e && h && !equal(e, h))
 		m->cfg.tied = false;
 }
@@ -312,8 +343,10 @@ static int lay_weights(struct ft_model *m, struct ft_carve *c,
 							   err) < 0)
 			return -1;
 	}
-	if (m->cfg.tied)
-		m->w[FT_HEAD] = m->w[FT_EMBED];
+	if (m->cfg.tied) {
+		m->w[FT_HEAD].w = m->w[FT_EMBED].w;
+		m->w[FT_HEAD].off_w = m->w[FT_EMBED].off_w;
+	}
 	return 0;
 }
 
@@ -323,7 +356,7 @@ static int check_tensors(struct ft_model *m, struct ft_err *err)
 
 	for (size_t i = 0; i < slots(&m->cfg); i++) {
 		if (walk_at(&k, &m->cfg, i) &&
-		    (!want(m, &k, "weight", err) ||
+		    ((k.weight && !want(m, &k, "weight", err)) ||
 		     (k.bias && !want(m, &k, "bias", err))))
 			return -1;
 	}
@@ -365,6 +398,7 @@ int ft_model_begin(struct ft_model **out, struct ftk *k, const char *dir,
 	m->act = ft_xcalloc(m->cfg.layers, sizeof(*m->act));
 	if (ft_st_open_dir(&m->st, dir, err) < 0)
 		goto fail;
+	ft_config_see(&m->cfg, &m->st);
 	if (m->cfg.tied)
 		check_tied(m);
 	if (m->full)
@@ -393,7 +427,7 @@ static int load_block(struct ft_model *m, struct ft_err *err)
 
 		if (ft_put_tensor(m->k,
 				  ft_block_at(&m->block, m->block.p, p->off), t,
-				  err) < 0)
+				  p->turned, err) < 0)
 			return -1;
 		ft_st_forget(&m->st, t);
 	}

@@ -10,8 +10,9 @@
 /* A weight of the model: a matrix behind a handle, or a norm's vector. */
 struct ft_weight {
 	struct ftk_weight *w;
-	void *vec; /* REAL: bias of a matrix, or the norm's weight */
-	size_t off_w, off_vec; /* in the block, when trained */
+	void *vec;  /* REAL: bias of a matrix, or the norm's weight */
+	void *bias; /* REAL: of a norm, or NULL */
+	size_t off_w, off_vec, off_bias; /* in the block, when trained */
 };
 
 /*
@@ -27,6 +28,11 @@ struct ft_layer_acts {
 	void *q, *k, *v, *o; /* ACT */
 	void *lse;           /* REAL [t, hq] */
 	void *gate, *up, *h; /* ACT [t, inter] */
+	/* of families that have them */
+	void *rq, *rk;       /* ACT: q and k before their norms */
+	void *statq, *statk; /* REAL [t, heads, 2] */
+	void *pa, *pm;       /* ACT [t, c] before norms of what is added */
+	void *stat3, *stat4; /* REAL [t, 2] */
 	void *u[FT_NSLOT];   /* ACT [t, r] of the adapter */
 };
 
@@ -48,7 +54,9 @@ struct ft_model {
 	size_t mem_bytes;
 	struct ft_layer_acts *act;                  /* [layers] */
 	void *x_final, *stat_final, *n_final, *tmp; /* [t, c] */
-	void *table;                                /* REAL [positions, d] */
+	void *table, *local;                        /* REAL [positions, rot] */
+	void *qkv;       /* ACT [t, 3, q] where they are made together */
+	int32_t *thirds; /* [3, t] rows of it that are q, k, v */
 	int32_t *ids, *pos, *src, *target, *place;
 	uint64_t *key;
 	struct ftk_segment *seg;
@@ -58,6 +66,7 @@ struct ft_model {
 	float *ones; /* on the host, [chunk] */
 	/* backward */
 	void *dx, *dn, *dq, *dk, *dv, *dao, *dh;
+	void *drq, *drk, *dpost; /* through norms of q, k, what is added */
 	void *ws;
 };
 
@@ -69,10 +78,15 @@ static inline struct ft_weight *ft_weight_at(const struct ft_model *m,
 	return &m->w[FT_FIRST_LAYER_SLOT + layer * FT_NSLOT + (size_t)s];
 }
 
-/* 1/sqrt(d), the scale of attention scores. */
-static inline float ft_attn_scale(const struct ft_config *c)
+static inline float ft_attn_scale(const struct ft_config *c, size_t layer)
 {
-	return (float)(1 / sqrt((double)c->head_dim));
+	return c->scale_by_layer ? c->attn_scale / (float)(layer + 1)
+				 : c->attn_scale;
+}
+
+static inline bool ft_has(const struct ft_model *m, enum ft_slot s)
+{
+	return ft_config_has(&m->cfg, s);
 }
 
 static inline void *ft_block_grad_at(const struct ft_model *m, size_t off)
@@ -96,11 +110,10 @@ static inline struct ftk_dropout ft_drop(const struct ft_model *m,
 					 const struct ft_run *run,
 					 enum ft_slot s, size_t layer)
 {
-	return (struct ftk_dropout){
-		.p = run->dropout,
-		.key = run->dropout_key,
-		.token = m->key,
-		.salt = (uint32_t)(layer * FT_NSLOT + (size_t)s)};
+	return (struct ftk_dropout){.p = run->dropout,
+				    .key = run->dropout_key,
+				    .token = m->key,
+				    .salt = (uint32_t)ft_slot_key(s, layer)};
 }
 
 /* As the backend is told of it, without its data. */
@@ -112,6 +125,16 @@ void ft_model_again(struct ft_model *m, const struct ft_run *run, size_t layer,
 		    size_t nseg);
 
 /* Turn x ACT [t, heads, head_dim] by each token's position, or back. */
-void ft_model_rope(struct ft_model *m, void *x, size_t heads, int inverse);
+void ft_model_rope(struct ft_model *m, size_t layer, void *x, size_t heads,
+		   int inverse);
+
+/* What embeddings are multiplied by. */
+float ft_model_scale(const struct ft_model *m);
+
+/* Part j of three of m->qkv, whose rows are as wide as q's. */
+static inline const int32_t *ft_third(const struct ft_model *m, size_t j)
+{
+	return m->thirds + j * m->cap.t;
+}
 
 #endif

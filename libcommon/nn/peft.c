@@ -23,7 +23,6 @@ static const char *const off_fields[] = {
 	"ensure_weight_tying",
 	"eva_config",
 	"exclude_modules",
-	"fan_in_fan_out",
 	"kasa_config",
 	"layer_replication",
 	"layers_pattern",
@@ -45,6 +44,7 @@ static const char *const off_fields[] = {
 /* Fields that change nothing here. */
 static const char *const free_fields[] = {
 	"auto_mapping",      "base_model_name_or_path",
+	"fan_in_fan_out", /* PEFT goes by the layer */
 	"inference_mode",    "init_lora_weights",
 	"lora_alpha",        "lora_dropout",
 	"megatron_config",   "megatron_core",
@@ -149,7 +149,7 @@ static void modules_from(struct ft_adapter *a, const struct ft_config *c,
 	for (size_t l = 0; l < c->layers; l++) {
 		for (int s = FT_FIRST_LAYER_SLOT; s < FT_NSLOT; s++) {
 			if (!ft_slot_is_linear((enum ft_slot)s) ||
-			    !c->arch->names[s])
+			    !ft_config_has(c, (enum ft_slot)s))
 				continue;
 			ft_config_name(c, (enum ft_slot)s, l, module,
 				       sizeof(module));
@@ -180,7 +180,7 @@ static int check_targets(const struct ft_adapter *a, const struct ft_config *c,
 			int s = (int)(i % FT_NSLOT);
 
 			if (!ft_slot_is_linear((enum ft_slot)s) ||
-			    !c->arch->names[s])
+			    !ft_config_has(c, (enum ft_slot)s))
 				continue;
 			ft_config_name(c, (enum ft_slot)s, i / FT_NSLOT, module,
 				       sizeof(module));
@@ -324,7 +324,11 @@ static void config_text(const struct ft_adapter *a, const struct ft_config *c,
 	ft_str_add_json(s, base, strlen(base));
 	ft_str_adds(
 		s,
-		",\n  \"bias\": \"none\",\n  \"exclude_modules\": null,\n  \"fan_in_fan_out\": false,\n  \"inference_mode\": true,\n  \"init_lora_weights\": true,\n  \"layer_replication\": null,\n  \"layers_pattern\": null,\n  \"layers_to_transform\": null,\n  \"loftq_config\": {},\n  \"lora_alpha\": ");
+		",\n  \"bias\": \"none\",\n  \"exclude_modules\": null,\n  \"fan_in_fan_out\": ");
+	ft_str_adds(s, c->arch->turned ? "true" : "false");
+	ft_str_adds(
+		s,
+		",\n  \"inference_mode\": true,\n  \"init_lora_weights\": true,\n  \"layer_replication\": null,\n  \"layers_pattern\": null,\n  \"layers_to_transform\": null,\n  \"loftq_config\": {},\n  \"lora_alpha\": ");
 	ft_str_add_double(s, a->alpha);
 	ft_str_adds(s, ",\n  \"lora_bias\": false,\n  \"lora_dropout\": ");
 	ft_str_add_float(s, a->dropout);

@@ -87,6 +87,9 @@ static int load_data(struct ft_trainer *t, const char *stream,
 			err, FT_EXIT_DATA,
 			"%s/config.json: attention_dropout is %g: training with it is not supported",
 			t->l.dir, w.c->attn_dropout);
+	if (w.c->let_be != 0)
+		ft_warn("%s/config.json asks for dropout of %g inside the model: it is left out",
+			t->l.dir, w.c->let_be);
 	if (ft_data_load(&t->data, stream, &w, err) < 0)
 		return -1;
 	ft_data_deal(&t->data, o);

@@ -374,7 +374,8 @@ static void bench_logits(struct ftk *k)
 			     .lse = out(&c, N),
 			     .n = N,
 			     .v = VOC};
-	struct ftk_xent_backward b = {x, a.target, a.lse, in(&c, N), N, VOC};
+	struct ftk_xent_backward b = {x, a.target, a.lse, in(&c, N), N, VOC, 0};
+	struct ftk_softcap cap = {x, (size_t)N * VOC, 30};
 	struct ftk_sample s = {.id = id,
 			       .logp = a.logp,
 			       .logits = x,
@@ -390,6 +391,7 @@ static void bench_logits(struct ftk *k)
 		temp[i] = 0.7f;
 		top_p[i] = 0.9f;
 	}
+	MEASURE(softcap, &cap, "128 of 49152", 0, 8.0 * N * VOC);
 	MEASURE(xent, &a, "128 of 49152", 0, 4.0 * N * VOC);
 	s.ws = scratch(&c, k->sample_ws(k, &s));
 	MEASURE(sample, &s, "128 of 49152, T 0.7, top_p 0.9", 0, 4.0 * N * VOC);

@@ -18,6 +18,8 @@ static void use(const struct ft_config *c)
 	    c->head_dim % 2 || c->head_dim > 4096 || c->neos > 8)
 		abort();
 	for (int s = 0; s < FT_NSLOT; s++) {
+		if (!ft_config_has(c, (enum ft_slot)s))
+			continue;
 		ft_config_shape(c, (enum ft_slot)s, &n, &k);
 		ft_config_name(c, (enum ft_slot)s, c->layers - 1, name,
 			       sizeof(name));
@@ -30,7 +32,14 @@ static void use(const struct ft_config *c)
 		if (c->eos[i] < 0 || !ft_config_is_eos(c, c->eos[i]))
 			abort();
 	}
-	ft_rope_table(c, 2, table);
+	if (c->rot > c->head_dim || c->rot % 2)
+		abort();
+	ft_rope_table(c, &c->rope, 2, table);
+	ft_rope_table(c, &c->local, 2, table);
+	for (size_t l = 0; l < c->layers; l++) {
+		if (ft_config_window(c, l) > 1 << 30)
+			abort();
+	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -346,6 +346,7 @@ static void check_attn(struct ftk *k, int window, float softcap)
 struct rest {
 	struct ctx c;
 	struct ftk_xent xent;
+	struct ftk_softcap cap;
 	struct ftk_rope rope;
 	struct ftk_embed embed;
 	double *x, *work, *coef;
@@ -355,32 +356,44 @@ static double xent_loss(void *arg)
 {
 	struct rest *s = arg;
 
+	double *capped = s->work;
+
+	if (capped) {
+		s->cap.x = capped;
+		memcpy(capped, s->x, s->cap.n * sizeof(*capped));
+		s->c.k->softcap(s->c.k, &s->cap);
+	}
 	s->c.k->xent(s->c.k, &s->xent);
 	return dot(s->xent.logp, s->coef, s->xent.n);
 }
 
-static void check_xent(struct ftk *k)
+static void check_xent(struct ftk *k, float cap)
 {
 	enum { N = 4, V = 31 };
 	struct rest s = {.c = {.k = k, .seed = 1}};
 	struct ctx *c = &s.c;
 	double *x = fill(c, N * V, 0, 4, 1), *d = inout(c, N * V);
-	struct ftk_xent_backward g = {.logits = d, .n = N, .v = V};
+	struct ftk_xent_backward g = {
+		.logits = d, .n = N, .v = V, .softcap = cap};
 
 	s.coef = inout(c, N);
-	s.xent = (struct ftk_xent){.logits = x,
+	s.x = x;
+	s.work = cap > 0 ? inout(c, N * V) : NULL;
+	s.cap = (struct ftk_softcap){.n = N * V, .cap = cap};
+	s.xent = (struct ftk_xent){.logits = s.work ? s.work : x,
 				   .target = indexes(c, N, V),
 				   .logp = out(c, N),
 				   .lse = out(c, N),
 				   .n = N,
 				   .v = V};
 	xent_loss(&s);
-	memcpy(d, x, N * V * sizeof(*d));
+	memcpy(d, s.xent.logits, N * V * sizeof(*d));
 	g.target = s.xent.target;
 	g.lse = s.xent.lse;
 	g.coef = s.coef;
 	k->xent_backward(k, &g);
-	differ("xent", xent_loss, &s, x, d, N * V);
+	differ(cap > 0 ? "xent of capped logits" : "xent", xent_loss, &s, x, d,
+	       N * V);
 	release(c);
 }
 
@@ -481,7 +494,8 @@ int main(void)
 	check_attn(k, 4, 0);
 	check_attn(k, 0, 1.5f);
 	check_attn(k, 3, 2);
-	check_xent(k);
+	check_xent(k, 0);
+	check_xent(k, 5);
 	check_rope(k);
 	check_embed(k);
 	close_backend(&b);

@@ -232,6 +232,13 @@ static void sgd(struct ctx *c, const size_t *d)
 	c->k->sgd(c->k, &a);
 }
 
+static void softcap(struct ctx *c, const size_t *d)
+{
+	struct ftk_softcap a = {fill(c, d[0], 0, 20, 1), d[0], 7.5f};
+
+	c->k->softcap(c->k, &a);
+}
+
 /* dims: n, v, all? */
 static void xent(struct ctx *c, const size_t *d)
 {
@@ -258,6 +265,7 @@ static void xent(struct ctx *c, const size_t *d)
 	c->k->xent(c->k, &a);
 }
 
+/* dims: n, v, cap */
 static void xent_backward(struct ctx *c, const size_t *d)
 {
 	struct ftk_xent_backward a = {.logits = fill(c, d[0] * d[1], 0, 3, 1),
@@ -265,7 +273,8 @@ static void xent_backward(struct ctx *c, const size_t *d)
 				      .lse = fill(c, d[0], 4, 1, 0),
 				      .coef = in(c, d[0]),
 				      .n = d[0],
-				      .v = d[1]};
+				      .v = d[1],
+				      .softcap = (float)d[2]};
 
 	c->k->xent_backward(c->k, &a);
 }
@@ -337,7 +346,10 @@ int main(void)
 		check_case("sgd momentum later", sgd, DIMS(n, 2, 1), 2e-6);
 		check_case("xent", xent, DIMS(5, n, 0), 1e-6);
 		check_case("xent with all", xent, DIMS(5, n, 1), 1e-6);
-		check_case("xent_backward", xent_backward, DIMS(5, n), 1e-6);
+		check_case("xent_backward", xent_backward, DIMS(5, n, 0), 1e-6);
+		check_case("xent_backward capped", xent_backward,
+			   DIMS(5, n, 9), 1e-6);
+		check_case("softcap", softcap, DIMS(n * 4), 5e-7);
 	}
 	check_growth("scalar");
 	check_growth(NULL);

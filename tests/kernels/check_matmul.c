@@ -215,6 +215,45 @@ static void check_types(const char *name)
 	close_backend(&b);
 }
 
+/* What is stored as its transpose becomes the same weight. */
+static void check_turned(const char *name)
+{
+	enum { N = 37, K = 150 };
+	static const unsigned uses[] = {FTK_W_FORWARD | FTK_W_BACKWARD,
+					FTK_W_FORWARD | FTK_W_NF4, 0};
+	struct backend b = open_backend(name, NULL, 2);
+	struct ctx c = {.k = b.k, .seed = 1};
+	uint16_t *h[2] = {new_buf(&c, 2 * N * K, 0), new_buf(&c, 2 * N * K, 0)};
+	float *f[2] = {new_buf(&c, 4 * N * K, 0), new_buf(&c, 4 * N * K, 0)};
+	float *got[2] = {new_buf(&c, 4 * N * K, 0), new_buf(&c, 4 * N * K, 0)};
+	int same = 1;
+
+	for (size_t i = 0; i < N * K; i++) {
+		size_t turned = i % K * N + i / K;
+
+		f[0][i] = f[1][turned] = number(&c);
+		h[0][i] = h[1][turned] = to_half(f[0][i]);
+	}
+	for (size_t t = 0; t < 2 * sizeof(uses) / sizeof(*uses); t++) {
+		for (size_t i = 0; i < 2; i++) {
+			struct ftk_matrix m = {t % 2 ? FTK_BF16 : FTK_F32,
+					       t % 2 ? (void *)h[i]
+						     : (void *)f[i],
+					       N, K, uses[t / 2]};
+			void *mem;
+
+			m.use |= i ? FTK_W_TURNED : 0;
+			mem = new_buf(&c, b.k->weight_bytes(b.k, &m), 0);
+			b.k->weight_get(b.k, b.k->weight_make(b.k, mem, &m), 0,
+					N, got[i]);
+		}
+		same &= !memcmp(got[0], got[1], 4 * N * K);
+	}
+	CHECK(same && guards_whole(&c), "%s: turned weights", name);
+	release(&c);
+	close_backend(&b);
+}
+
 /* A float32 weight at an odd address serves as it is. */
 static void unaligned(struct ctx *c, const size_t *d)
 {
@@ -502,6 +541,7 @@ int main(void)
 	check_growth("cpu");
 	check_growth("cpu-bf16");
 	check_types("cpu");
+	check_turned("cpu");
 	check_types("ref64");
 	return test_done();
 }

@@ -268,16 +268,20 @@ static inline void eng_write(const char *dir, const char *config)
 		enum ft_slot s = (enum ft_slot)(i % FT_NSLOT);
 		size_t l = i / FT_NSLOT, at;
 
-		if ((s < FT_FIRST_LAYER_SLOT && l) || (s == FT_HEAD && c.tied))
+		if ((s < FT_FIRST_LAYER_SLOT && l) || !ft_config_has(&c, s))
 			continue;
-		ft_config_name(&c, s, l, name, sizeof(name) - 16);
+		ft_config_stored(&c, s, l, name, sizeof(name) - 16);
 		ft_config_shape(&c, s, &n, &k);
 		at = strlen(name);
 		snprintf(name + at, 16, ".weight");
-		eng_random(&t[nt++], name, n, k, k ? 0 : 1,
-			   !k              ? 0.2
-			   : s == FT_EMBED ? 1
-					   : 1.2 / sqrt((double)k));
+		if (s != FT_HEAD || !c.tied)
+			eng_random(&t[nt++], name,
+				   ft_config_turned(&c, s) ? k : n,
+				   ft_config_turned(&c, s) ? n : k,
+				   k ? 0 : 1 - (double)c.arch->shift,
+				   !k              ? 0.2
+				   : s == FT_EMBED ? 1
+						   : 1.2 / sqrt((double)k));
 		snprintf(name + at, 16, ".bias");
 		if (ft_config_bias(&c, s))
 			eng_random(&t[nt++], name, n, 0, 0, 0.3);

@@ -114,7 +114,7 @@ static void spellings(void)
 			snprintf(json, sizeof(json), "{" LLAMA ",%s}",
 				 same[i][j]);
 			good(&c[j], json);
-			ft_rope_table(&c[j], 8, t[j]);
+			ft_rope_table(&c[j], &c[j].rope, 8, t[j]);
 		}
 		CHECK(c[0].rope.type == c[1].rope.type &&
 			      !memcmp(t[0], t[1], sizeof(t[0])),
@@ -135,8 +135,8 @@ static void refusals(void)
 	bad("{" LLAMA ",\"quantization_config\":[]}", "quantization_config");
 	bad("{" LLAMA ",\"hidden_act\":\"relu2\"}", "hidden_act 'relu2'");
 	bad("{" LLAMA
-	    ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":2}}",
-	    "rope scaling 'yarn'");
+	    ",\"rope_scaling\":{\"rope_type\":\"longrope\",\"factor\":2}}",
+	    "rope scaling 'longrope'");
 	bad("{" LLAMA
 	    ",\"rope_parameters\":{\"rope_type\":\"dynamic\",\"factor\":2}}",
 	    "'dynamic'");
@@ -240,7 +240,7 @@ static void table(void)
 		      old.rope.high == c.rope.high &&
 		      old.rope.original == c.rope.original,
 	      "and of transformers 4 %s", err.msg);
-	ft_rope_table(&c, 40, t);
+	ft_rope_table(&c, &c.rope, 40, t);
 	for (size_t p = 0; p < 40; p++) {
 		for (size_t i = 0; i < 4; i++) {
 			float a = (float)p * inv[i];
