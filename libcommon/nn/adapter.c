@@ -208,16 +208,48 @@ void ft_adapter_release(struct ft_adapter *a)
 	*a = (struct ft_adapter){0};
 }
 
-void ft_adapter_merge(const struct ft_adapter *a, enum ft_slot s, size_t layer,
-		      size_t r0, size_t n, float *w)
+static const struct ft_lora_mod *mod_at(const struct ft_adapter *a,
+					enum ft_slot s, size_t layer)
 {
-	const struct ft_lora_mod *m;
+	int32_t i = a->at[layer * FT_NSLOT + (size_t)s];
+
+	return s < FT_FIRST_LAYER_SLOT || i < 0 ? NULL : &a->mod[i];
+}
+
+void ft_adapter_merge_turned(const struct ft_adapter *a, enum ft_slot s,
+			     size_t layer, size_t r0, size_t n, float *w)
+{
+	const struct ft_lora_mod *m = mod_at(a, s, layer);
 	struct ftk *k = a->b.k;
 	float *fa, *fb;
 
-	if (s < FT_FIRST_LAYER_SLOT || a->at[layer * FT_NSLOT + (size_t)s] < 0)
+	if (!m)
 		return;
-	m = &a->mod[a->at[layer * FT_NSLOT + (size_t)s]];
+	fa = ft_xmalloc(m->r * m->k * sizeof(float));
+	fb = ft_xmalloc(m->n * m->r * sizeof(float));
+	k->get_real(k, fa, ft_block_at(&a->b, a->b.p, m->off_a), m->r * m->k);
+	k->get_real(k, fb, ft_block_at(&a->b, a->b.p, m->off_b), m->n * m->r);
+	k->sync(k);
+	for (size_t i = 0; i < n; i++) {
+		for (size_t j = 0; j < m->n; j++) {
+			for (size_t q = 0; q < m->r; q++)
+				w[i * m->n + j] += m->scale * fb[j * m->r + q] *
+						   fa[q * m->k + r0 + i];
+		}
+	}
+	free(fa);
+	free(fb);
+}
+
+void ft_adapter_merge(const struct ft_adapter *a, enum ft_slot s, size_t layer,
+		      size_t r0, size_t n, float *w)
+{
+	const struct ft_lora_mod *m = mod_at(a, s, layer);
+	struct ftk *k = a->b.k;
+	float *fa, *fb;
+
+	if (!m)
+		return;
 	fa = ft_xmalloc(m->r * m->k * sizeof(float));
 	fb = ft_xmalloc(n * m->r * sizeof(float));
 	k->get_real(k, fa, ft_block_at(&a->b, a->b.p, m->off_a), m->r * m->k);

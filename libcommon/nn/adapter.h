@@ -65,6 +65,9 @@ void ft_adapter_release(struct ft_adapter *a);
    slot), if there is one. */
 void ft_adapter_merge(const struct ft_adapter *a, enum ft_slot s, size_t layer,
 		      size_t r0, size_t n, float *w);
+/* The same to rows of its transpose: w [rows n, outputs]. */
+void ft_adapter_merge_turned(const struct ft_adapter *a, enum ft_slot s,
+			     size_t layer, size_t r0, size_t n, float *w);
 
 /* Is DIR an adapter (adapter_config.json)?  Its base directory: --base if
    given, else the path it names as it stands, then relative to DIR. */

@@ -71,20 +71,21 @@ struct saving {
 	int nbase;
 };
 
-/* The parameter whose tensor's data is at p, in one of the arrays. */
+/* The parameter whose tensor's data is at p, in one of the arrays; NULL: it is
+   the host's. */
 static const struct ft_param *param_at(const struct saving *s, const char *p)
 {
-	size_t off = 0, i = 0;
-
 	for (int j = 0; j < s->nbase; j++) {
 		const char *base = s->base[j];
+		const struct ft_param *t = s->b->t;
 
-		if (p >= base && p < base + s->b->n * s->b->k->real_size)
-			off = (size_t)(p - base) / s->b->k->real_size;
+		if (p < base || p >= base + s->b->n * s->b->k->real_size)
+			continue;
+		while (ft_block_at(s->b, base, t->off) != (const void *)p)
+			t++;
+		return t;
 	}
-	while (s->b->t[i].off < off)
-		i++;
-	return &s->b->t[i];
+	return NULL;
 }
 
 /* Elements at.. of a tensor as it stands on disk. */
@@ -111,6 +112,10 @@ static void fill(void *saving, const struct ft_tensor *t, size_t at, size_t n,
 {
 	const struct saving *s = saving;
 
+	if (!param_at(s, t->data)) {
+		memcpy(to, (const char *)t->data + at, n);
+		return;
+	}
 	if (t->dtype == FT_F32) {
 		get_some(s, t, at / 4, n / 4, to);
 		return;
@@ -125,13 +130,14 @@ static void fill(void *saving, const struct ft_tensor *t, size_t at, size_t n,
 	}
 }
 
-int ft_block_save2(const struct ft_block *b, const void *const *base,
-		   const char *const *prefix, int nbase, const char *path,
-		   enum ft_dtype dtype, struct ft_err *err)
+static int save(const struct ft_block *b, const void *const *base,
+		const char *const *prefix, int nbase,
+		const struct ft_tensor *more, size_t nmore, const char *path,
+		enum ft_dtype dtype, struct ft_err *err)
 {
 	static const struct ft_meta meta[] = {{"format", "pt"}};
 	size_t n = b->nt * (size_t)nbase, es = ft_dtype_size(dtype);
-	struct ft_tensor *t = ft_xcalloc(n, sizeof(*t));
+	struct ft_tensor *t = ft_xcalloc(n + nmore + 1, sizeof(*t));
 	struct saving s = {b, base, nbase};
 	struct ft_arena names = {0};
 	int rc;
@@ -154,10 +160,28 @@ int ft_block_save2(const struct ft_block *b, const void *const *base,
 				.data = ft_block_at(b, base[j], p->off)};
 		}
 	}
-	rc = ft_st_write_from(path, t, n, meta, 1, fill, &s, err);
+	if (nmore)
+		memcpy(t + n, more, nmore * sizeof(*t));
+	rc = ft_st_write_from(path, t, n + nmore, meta, 1, fill, &s, err);
 	ft_arena_release(&names);
 	free(t);
 	return rc;
+}
+
+int ft_block_save2(const struct ft_block *b, const void *const *base,
+		   const char *const *prefix, int nbase, const char *path,
+		   enum ft_dtype dtype, struct ft_err *err)
+{
+	return save(b, base, prefix, nbase, NULL, 0, path, dtype, err);
+}
+
+int ft_block_save_with(const struct ft_block *b, const struct ft_tensor *more,
+		       size_t nmore, const char *path, struct ft_err *err)
+{
+	const void *const base = b->p;
+	const char *none = "";
+
+	return save(b, &base, &none, 1, more, nmore, path, FT_F32, err);
 }
 
 int ft_block_save(const struct ft_block *b, const void *base, const char *path,
@@ -253,7 +277,7 @@ int ft_block_load(struct ft_block *b, void *base, const struct ft_st *st,
 	}
 	for (size_t i = 0; i < st->n; i++)
 		found += !strncmp(st->t[i].name, prefix, np);
-	if (found == b->nt)
+	if (found == b->nt || b->others)
 		return 0;
 	for (size_t i = 0; i < st->n; i++) {
 		size_t j;

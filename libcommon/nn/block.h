@@ -30,6 +30,7 @@ struct ft_block {
 	size_t nt, cap;
 	size_t n;    /* elements in all */
 	void *p, *g; /* REAL [n] of the backend; g NULL until ft_block_grad */
+	bool others; /* its files hold tensors of other parts, too */
 	struct ftk *k;
 };
 
@@ -57,6 +58,9 @@ int ft_block_save(const struct ft_block *b, const void *base, const char *path,
 		  enum ft_dtype dtype, struct ft_err *err);
 int ft_block_load(struct ft_block *b, void *base, const struct ft_st *st,
 		  const char *prefix, struct ft_err *err);
+/* p in float32, and tensors of the host beside it. */
+int ft_block_save_with(const struct ft_block *b, const struct ft_tensor *more,
+		       size_t nmore, const char *path, struct ft_err *err);
 /* Two arrays in one file, under prefixes (the optimizer's moments). */
 int ft_block_save2(const struct ft_block *b, const void *const *base,
 		   const char *const *prefix, int nbase, const char *path,

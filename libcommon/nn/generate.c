@@ -353,16 +353,19 @@ static size_t wanted_places(const struct ft_model *m,
 	return n < least ? least : n;
 }
 
-static struct ft_reserve room_for(const struct ft_gen_opts *o,
+static struct ft_reserve room_for(const struct ft_model *m,
+				  const struct ft_gen_opts *o,
 				  const struct ft_adapter *a, size_t tokens,
 				  size_t longest)
 {
-	size_t n = sequences(o);
+	size_t n = sequences(o), most = ft_config_positions(ft_model_config(m));
+	size_t positions = longest + (size_t)o->max_new;
 
 	return (struct ft_reserve){.t = tokens + n,
 				   .nseg = n,
 				   .n = n,
-				   .positions = longest + (size_t)o->max_new,
+				   .positions =
+					   positions < most ? positions : most,
 				   .r = a ? a->max_r : 0};
 }
 
@@ -371,7 +374,7 @@ static void count_rest(struct ft_model *m, const struct ft_adapter *a,
 		       const struct ft_gen_opts *o, size_t tokens,
 		       size_t longest, struct ft_plan *p)
 {
-	struct ft_reserve r = room_for(o, a, tokens, longest);
+	struct ft_reserve r = room_for(m, o, a, tokens, longest);
 	struct ft_carve c = {.plan = p, .part = FT_PLAN_WORK};
 
 	ft_model_plan_acts(m, &r, false, p);
@@ -468,7 +471,7 @@ static int make_cache(struct gen *g, size_t places, struct ft_err *err)
 static int reserve(struct gen *g, size_t tokens, size_t longest,
 		   struct ft_err *err)
 {
-	struct ft_reserve r = room_for(g->o, g->a, tokens, longest);
+	struct ft_reserve r = room_for(g->m, g->o, g->a, tokens, longest);
 	struct ft_pass *p = &g->pass;
 
 	if (tokens <= g->prefill && longest <= g->longest)
@@ -581,6 +584,8 @@ static void release(struct gen *g)
 /* Have so many prompts wait, if there are as many. */
 static int fetch(struct gen *g, size_t n, struct ft_err *err)
 {
+	size_t most = ft_config_positions(ft_model_config(g->m));
+
 	while (g->nqueue < n && !g->end) {
 		struct ft_gen_prompt *p = &g->queue[g->nqueue];
 		int rc = g->io->next(g->io->self, p, err);
@@ -589,6 +594,11 @@ static int fetch(struct gen *g, size_t n, struct ft_err *err)
 			return -1;
 		g->end = !rc;
 		g->nqueue += rc > 0;
+		if (rc && p->n + (size_t)g->o->max_new > most)
+			return ft_err_set(
+				err, FT_EXIT_DATA,
+				"a prompt of %zu tokens and %lld more: the model has %zu positions",
+				p->n, (long long)g->o->max_new, most);
 		if (rc && need(g->o, p->n) > INT32_MAX)
 			return ft_err_set(
 				err, FT_EXIT_SYS,

@@ -403,6 +403,7 @@ int ft_model_begin(struct ft_model **out, struct ftk *k, const char *dir,
 		check_tied(m);
 	if (m->full)
 		add_params(m);
+	m->block.others = m->cfg.arch->nested != NULL;
 	if (check_quantized(m, err) < 0 || check_surplus(m, err) < 0 ||
 	    (m->full && check_tensors(m, err) < 0) ||
 	    lay_weights(m, &c, err) < 0) {
@@ -523,6 +524,22 @@ struct ft_block *ft_model_block(struct ft_model *m)
 	return m->full ? &m->block : NULL;
 }
 
+int ft_model_save(const struct ft_model *m, const char *path,
+		  struct ft_err *err)
+{
+	struct ft_tensor *more = ft_xcalloc(m->st.n + 1, sizeof(*more));
+	size_t n = 0;
+	int rc;
+
+	for (size_t i = 0; m->block.others && i < m->st.n; i++) {
+		if (ft_config_stray(&m->cfg, m->st.t[i].name))
+			more[n++] = m->st.t[i];
+	}
+	rc = ft_block_save_with(&m->block, more, n, path, err);
+	free(more);
+	return rc;
+}
+
 const struct ft_st *ft_model_file(const struct ft_model *m)
 {
 	return &m->st;
@@ -530,8 +547,12 @@ const struct ft_st *ft_model_file(const struct ft_model *m)
 
 size_t ft_model_bytes(const struct ft_model *m)
 {
-	return m->weight_bytes + m->mem_bytes +
-	       m->block.n * m->k->real_size * (m->block.g ? 2 : 1);
+	struct ft_carve c = {.n = m->weight_bytes + m->mem_bytes};
+
+	ft_take(&c, m->block.n, m->k->real_size);
+	if (m->block.g)
+		ft_take(&c, m->block.n, m->k->real_size);
+	return c.n;
 }
 
 void ft_model_sync(struct ft_model *m)

@@ -101,6 +101,10 @@ void ft_model_close(struct ft_model *m);
 const struct ft_config *ft_model_config(const struct ft_model *m);
 struct ftk *ft_model_backend(const struct ft_model *m);
 struct ft_block *ft_model_block(struct ft_model *m); /* NULL unless full */
+/* The block's parameters, and the parts of its files that no forward reads, as
+   a file in float32. */
+int ft_model_save(const struct ft_model *m, const char *path,
+		  struct ft_err *err);
 /* After the block's parameters changed. */
 void ft_model_sync(struct ft_model *m);
 int ft_model_reserve(struct ft_model *m, const struct ft_reserve *r,

@@ -282,8 +282,9 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* A name means a module of every layer; where some layers have none, those
-   that have one are named whole. */
+/* A name means a module of every layer; where some layers have none, or parts
+   that are not for text have it as well, those that have one are named
+   whole. */
 static void add_targets(const struct ft_adapter *a, const struct ft_config *c,
 			struct ft_str *s)
 {
@@ -296,7 +297,7 @@ static void add_targets(const struct ft_adapter *a, const struct ft_config *c,
 	for (size_t i = 0; i < a->nmod; i++) {
 		enum ft_slot slot = a->mod[i].slot;
 
-		if (in[slot] < c->layers) {
+		if (in[slot] < c->layers || c->arch->nested) {
 			ft_config_name(c, slot, a->mod[i].layer, path,
 				       sizeof(path));
 			names[n++] = ft_xstrdup(path);

@@ -302,7 +302,7 @@ static int write_weights(const struct ft_trainer *t, const char *dir,
 
 	if (t->o->full) {
 		join(&path, dir, "model.safetensors");
-		rc = ft_block_save(t->block, t->block->p, path.s, FT_F32, err);
+		rc = ft_model_save(t->l.model, path.s, err);
 		ft_files_add(f, "model.safetensors");
 		ft_str_release(&path);
 		return rc < 0 ? -1 : write_config(t, dir, f, err);

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
-from transformers import LlamaForCausalLM
+import transformers
 from transformers.models.llama import modeling_llama as llama
 from transformers.optimization import get_linear_schedule_with_warmup
 from transformers.trainer import Trainer
@@ -108,8 +108,10 @@ def config(rope=None, v5=False, **kw):
 
 
 def open_model(path):
-    m = LlamaForCausalLM.from_pretrained(
-        path, dtype=torch.float32, attn_implementation="eager")
+    with open(os.path.join(path, "config.json")) as f:
+        cls = getattr(transformers, json.load(f)["architectures"][0])
+    m = cls.from_pretrained(path, dtype=torch.float32,
+                            attn_implementation="eager")
     m.eval()
     return m
 

@@ -48,7 +48,18 @@ same() {
 	fi
 }
 
-cases="mha gqa_tied bias head_dim rope_linear rope_llama3 bf16 odd"
+cases="mha gqa_tied bias head_dim rope_linear rope_llama3 bf16 odd
+	mistral qwen2 qwen2_yarn qwen3 phi starcoder2 gpt2 gpt2_bare
+	gemma2 gemma3_text gemma3"
+# Some linears of a case, by their names.
+some_linears() {
+	case $1 in
+	gpt2*) echo c_attn,mlp.c_proj ;;
+	phi) echo q_proj,fc2 ;;
+	starcoder2) echo q_proj,c_proj ;;
+	*) echo q_proj,down_proj ;;
+	esac
+}
 # shellcheck disable=SC2086
 peer rows "$data" "$tmp" $cases || exit 1
 for case in $cases; do
@@ -67,7 +78,7 @@ for case in $cases; do
 	tell $? "$case: ft-dpo goes on from it"
 	same "$case: PEFT opens ft-dpo's adapter" "$m" "$out/dpo" "$out/dpo"
 	run ft-sft -m "$m" -o "$out/rs" "${steps[@]}" --use-rslora \
-		--lora-target-modules q_proj,down_proj "$out/rows.st"
+		--lora-target-modules "$(some_linears "$case")" "$out/rows.st"
 	tell $? "$case: ft-sft with rsLoRA"
 	same "$case: PEFT opens that" "$m" "$out/rs" "$out/rs"
 	run ft-sft -m "$m" -o "$out/full" --full "${steps[@]}" "$out/rows.st"
@@ -86,6 +97,15 @@ for case in $cases; do
 		--adapter "$out/sft:2" --to hf --dtype float32 -o "$out/two"
 	tell $? "$case: ft-export of two adapters"
 	same "$case: transformers opens it" "$out/two" - "$out/two"
+done
+for case in gpt2 phi qwen3 gemma3_text gemma3; do
+	m=$data/$case out=$tmp/$case
+	run ft-export -q -m "$m" --adapter "$out/dpo" --to bnb -o "$out/bnb"
+	tell $? "$case: ft-export --to bnb"
+	same "$case: bitsandbytes opens it" "$out/bnb" - "$out/bnb"
+	run ft-export -q -m "$out/bnb" --to hf --dtype float32 -o "$out/floats"
+	tell $? "$case: ft-export --to hf of that"
+	same "$case: transformers opens it" "$out/floats" - "$out/bnb"
 done
 # Weights in NF4: what bitsandbytes wrote and what ft-export writes, opened by
 # transformers with bitsandbytes.

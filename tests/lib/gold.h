@@ -88,7 +88,8 @@ static inline void gold_open(struct gold *g, const char *name,
 
 	*g = (struct gold){0};
 	snprintf(g->name, sizeof(g->name), "%s", name);
-	snprintf(g->dir, sizeof(g->dir), GOLDEN "%s", name);
+	snprintf(g->dir, sizeof(g->dir), "%s%s",
+		 strchr(name, '/') ? "" : GOLDEN, name);
 	snprintf(g->model, sizeof(g->model), "%s", model ? model : g->dir);
 	snprintf(g->adapter, sizeof(g->adapter), "%.490s/adapter", g->dir);
 	snprintf(path, sizeof(path), "%s/expect.safetensors", g->dir);

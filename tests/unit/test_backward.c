@@ -7,6 +7,7 @@
  */
 #include "libcommon/nn/model_priv.h"
 #include "libcommon/train/dpo.h"
+#include "tests/lib/families.h"
 #include "tests/lib/model.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/test.h"
@@ -166,6 +167,28 @@ static void model(const char *name, const char *config,
 	eng_close(&e);
 }
 
+/* The same of any family, of one loss. */
+static void family(const char *name, const char *config,
+		   const struct ft_tokens *rows)
+{
+	char *dir = scratch_path(name);
+	char what[64];
+	struct eng e;
+
+	mkdir(dir, 0777);
+	eng_write(dir, config);
+	for (int full = 0; full < 2; full++) {
+		eng_backend(&e, "ref64", NULL, 1);
+		eng_model(&e, dir, NULL, full);
+		if (!full)
+			eng_adapter(&e, 2, 4, false);
+		snprintf(what, sizeof(what), "%s, %s", name,
+			 full ? "all weights" : "LoRA");
+		check(&e, rows, sft, what);
+		eng_close(&e);
+	}
+}
+
 int main(void)
 {
 	struct ft_tokens rows = {0}, pairs = {0};
@@ -177,6 +200,8 @@ int main(void)
 	eng_row(&pairs, VOCAB, 1, (size_t[]){1, 4}, 2);
 	model("plain", plain, &rows, &pairs);
 	model("tied", tied, &rows, &pairs);
+	for (size_t i = 0; i < NFAMILIES; i++)
+		family(families[i].name, families[i].json, &rows);
 	ft_tokens_release(&rows);
 	ft_tokens_release(&pairs);
 	return test_done();

@@ -122,6 +122,123 @@ static void spellings(void)
 	}
 }
 
+#define FAMILY(type, more)                    \
+	"{\"model_type\":\"" type "\"," SIZES \
+	",\"num_key_value_heads\":2" more "}"
+
+/* What stands in no config.json is what transformers' classes have. */
+static void families(void)
+{
+	struct ft_config c;
+	char name[FT_CONFIG_NAME];
+
+	good(&c, FAMILY("mistral", ""));
+	CHECK(c.window == 4096 && ft_config_window(&c, 0) == 4096 &&
+		      ft_config_window(&c, 2) == 4096 && !c.tied &&
+		      c.max_pos == 131072 && c.neos == 1 && c.eos[0] == 2 &&
+		      c.head_dim == 8,
+	      "mistral");
+	good(&c, FAMILY("mistral", ",\"sliding_window\":null"));
+	CHECK(!ft_config_window(&c, 0), "mistral without a window");
+	good(&c, FAMILY("qwen2", ""));
+	CHECK(!ft_config_window(&c, 2) && ft_config_bias(&c, FT_Q) &&
+		      ft_config_bias(&c, FT_V) && !ft_config_bias(&c, FT_O) &&
+		      !ft_config_has(&c, FT_Q_NORM),
+	      "qwen2");
+	good(&c, FAMILY("qwen2", ",\"use_sliding_window\":true,"
+				 "\"sliding_window\":7,"
+				 "\"max_window_layers\":1"));
+	CHECK(!ft_config_window(&c, 0) && ft_config_window(&c, 1) == 7 &&
+		      ft_config_window(&c, 2) == 7,
+	      "qwen2 with windows in late layers");
+	good(&c, FAMILY("qwen3", ",\"use_sliding_window\":true,"
+				 "\"layer_types\":[\"sliding_attention\","
+				 "\"full_attention\",\"full_attention\"]"));
+	CHECK(ft_config_window(&c, 0) == 4096 && !ft_config_window(&c, 1) &&
+		      c.head_dim == 128 && ft_config_has(&c, FT_K_NORM) &&
+		      !ft_config_bias(&c, FT_Q),
+	      "qwen3 with kinds of layers");
+	good(&c, FAMILY("phi", ""));
+	CHECK(c.head_dim == 8 && c.rot == 4 && ft_config_bias(&c, FT_HEAD) &&
+		      ft_config_bias(&c, FT_NORM) &&
+		      !ft_config_has(&c, FT_Q_NORM) && c.eps == 1e-5f &&
+		      c.act == FTK_GELU_TANH,
+	      "phi");
+	good(&c, FAMILY("starcoder2", ""));
+	CHECK(c.tied && ft_config_bias(&c, FT_DOWN) &&
+		      !ft_config_has(&c, FT_UP) && !c.window,
+	      "starcoder2");
+	good(&c, "{\"model_type\":\"gpt2\",\"n_embd\":24,\"n_head\":3,"
+		 "\"n_inner\":null,\"head_dim\":5}");
+	CHECK(c.inter == 96 && c.layers == 12 && c.head_dim == 8 && !c.rot &&
+		      c.tied && ft_config_positions(&c) == 1024 &&
+		      ft_config_turned(&c, FT_QKV) &&
+		      !ft_config_turned(&c, FT_EMBED),
+	      "gpt2");
+	CHECK(!strcmp(ft_slot_module(&c, FT_O), "attn.c_proj") &&
+		      !strcmp(ft_slot_module(&c, FT_QKV), "c_attn"),
+	      "what tells a module from others");
+	good(&c, FAMILY("gemma2", ""));
+	CHECK(ft_config_window(&c, 0) == 4096 && !ft_config_window(&c, 1) &&
+		      c.attn_cap == 50 && c.logit_cap == 30 &&
+		      c.attn_scale == 0.0625f && c.head_dim == 256,
+	      "gemma2");
+	good(&c, "{\"model_type\":\"gemma3\",\"eos_token_id\":[1,106],"
+		 "\"text_config\":{\"hidden_size\":2560,"
+		 "\"num_hidden_layers\":34,\"sliding_window\":1024,"
+		 "\"rope_scaling\":{\"factor\":8,\"rope_type\":\"linear\"}}}");
+	CHECK(c.vocab == 262208 && c.heads == 8 && c.kv_heads == 4 && c.tied &&
+		      c.neos == 2 && c.rope.theta == 1e6 &&
+		      c.rope.type == FT_ROPE_LINEAR && c.local.theta == 1e4 &&
+		      c.local.type == FT_ROPE_PLAIN &&
+		      ft_config_window(&c, 4) == 1024 &&
+		      !ft_config_window(&c, 5) && c.logit_cap == 0,
+	      "gemma3 as its hub says it");
+	ft_config_name(&c, FT_Q, 3, name, sizeof(name));
+	CHECK(!strcmp(name, "model.language_model.layers.3.self_attn.q_proj"),
+	      "%s", name);
+	c.other_names = true;
+	ft_config_stored(&c, FT_Q, 3, name, sizeof(name));
+	CHECK(!strcmp(name, "language_model.model.layers.3.self_attn.q_proj"),
+	      "%s", name);
+	CHECK(ft_config_stray(&c, "vision_tower.x.weight") &&
+		      !ft_config_stray(&c, "model.x.weight"),
+	      "what sees is not missed");
+}
+
+static void family_refusals(void)
+{
+	bad(FAMILY("qwen2", ",\"layer_types\":[\"full_attention\"]"),
+	    "layer_types is no list of 3");
+	bad(FAMILY("qwen2", ",\"layer_types\":[\"full_attention\","
+			    "\"chunked_attention\",\"full_attention\"]"),
+	    "'chunked_attention' is not supported");
+	bad(FAMILY("qwen2", ",\"layer_types\":[\"full_attention\","
+			    "\"sliding_attention\",\"full_attention\"]"),
+	    "sliding_window is not there");
+	bad(FAMILY("mistral", ",\"sliding_window\":0"), "sliding_window");
+	bad(FAMILY("gemma3_text", ",\"sliding_window_pattern\":0"),
+	    "sliding_window_pattern");
+	bad(FAMILY("gemma2", ",\"query_pre_attn_scalar\":0"),
+	    "query_pre_attn_scalar");
+	bad(FAMILY("gemma2", ",\"attn_logit_softcapping\":-1"),
+	    "attn_logit_softcapping");
+	bad(FAMILY("gemma3_text", ",\"use_bidirectional_attention\":true"),
+	    "use_bidirectional_attention");
+	bad("{\"model_type\":\"gemma3\"}", "text_config is missing");
+	bad("{\"model_type\":\"gpt2\",\"add_cross_attention\":true}",
+	    "add_cross_attention");
+	bad("{\"model_type\":\"gpt2\",\"n_embd\":100}", "no multiple");
+	bad(FAMILY("phi", ",\"partial_rotary_factor\":0.4"), "no even number");
+	bad(FAMILY("mistral", ",\"partial_rotary_factor\":0.5"),
+	    "not supported in this family");
+	bad(FAMILY("qwen2", ",\"rope_scaling\":{\"type\":\"yarn\"}"),
+	    "'yarn' without factor");
+	bad(FAMILY("gemma3_text", ",\"rope_parameters\":{\"full_attention\":"
+				  "{\"rope_type\":\"dynamic\"}}"),
+	    "'dynamic'");
+}
+
 static void refusals(void)
 {
 	bad("", "");
@@ -290,6 +407,8 @@ int main(void)
 	defaults();
 	spellings();
 	refusals();
+	families();
+	family_refusals();
 	names();
 	table();
 	files();

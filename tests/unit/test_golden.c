@@ -5,7 +5,7 @@
  * full gradient, 20 AdamW steps, greedy text; each instruction set of this
  * machine.
  *
- *	test_golden [CASE|all [ref64|scalar|avx2|avx512]]
+ *	test_golden [CASE|all|FOLDER [ref64|scalar|avx2|avx512]]
  */
 #include "libcommon/nn/generate.h"
 #include "libcommon/train/dpo.h"
@@ -387,7 +387,8 @@ static void one_case(const struct gold *g, const char *backend, const char *isa)
 	}
 	printf("# %s\n", g->name);
 	eng_model(&e, g->model, g->adapter, false);
-	greedy(&e, g);
+	if (ft_st_find(&g->st, "greedy.ids"))
+		greedy(&e, g);
 	sft(&e, g, "lora");
 	dpo_lora(&e, g);
 	steps(&e, g, "lora");
@@ -460,7 +461,7 @@ int main(int argc, char **argv)
 		"rope_linear", "rope_llama3", "bf16",       "odd",
 		"mistral",     "qwen2",       "qwen2_yarn", "qwen3",
 		"phi",         "starcoder2",  "gpt2",       "gpt2_bare",
-		"gemma2",     "stories260K",
+		"gemma2",      "gemma3_text", "gemma3",     "stories260K",
 	};
 	const char *name = argc > 1 ? argv[1] : "all";
 	const char *only = argc > 2 ? argv[2] : NULL;
@@ -468,6 +469,8 @@ int main(int argc, char **argv)
 	size_t n = sizeof(cases) / sizeof(*cases);
 	char model[512];
 
+	if (strchr(name, '/'))
+		case_on_all(one_case, name, name, only);
 	for (size_t i = 0; i < n; i++) {
 		if (strcmp(name, "all") && strcmp(name, cases[i]))
 			continue;

@@ -6,6 +6,7 @@
 #include "libcommon/nn/plan.h"
 
 #include "libcommon/nn/model_priv.h"
+#include "tests/lib/families.h"
 #include "tests/lib/model.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/test.h"
@@ -118,6 +119,7 @@ static void taking(void)
 /* --- what is counted is what is taken --- */
 
 static const char *const holds[] = {"", " full", " NF4"};
+static const char *dir;
 
 static void counts(const char *backend, enum ft_hold hold)
 {
@@ -132,7 +134,7 @@ static void counts(const char *backend, enum ft_hold hold)
 		SKIP("no backend %s", backend);
 		return;
 	}
-	if (ft_model_begin(&e.m, e.k, scratch(), hold, &err) < 0)
+	if (ft_model_begin(&e.m, e.k, dir, hold, &err) < 0)
 		eng_die("begin", &err);
 	for (int i = 0; i < 7; i++) {
 		struct ft_plan before = {0}, after = {0};
@@ -178,7 +180,7 @@ static float *gradients(const char *backend, const char *isa, enum ft_hold hold,
 
 	if (!eng_backend(&e, backend, isa, 2))
 		return NULL;
-	eng_model(&e, scratch(), NULL, hold);
+	eng_model(&e, dir, NULL, hold);
 	if (!e.full)
 		eng_adapter(&e, 4, 8, false);
 	e.dropout = e.full ? 0 : 0.25f;
@@ -249,6 +251,24 @@ static void less(void)
 	eng_close(&e);
 }
 
+/* The same of any family. */
+static void family(const char *name, const char *json)
+{
+	dir = scratch_path(name);
+	mkdir(dir, 0777);
+	eng_write(dir, json);
+	ft_tokens_clear(&rows);
+	eng_row(&rows, FAMILY_VOCAB, 4, (const size_t[]){9, 3}, 2);
+	eng_row(&rows, FAMILY_VOCAB, 0, (const size_t[]){17}, 1);
+	printf("# %s\n", name);
+	for (int hold = 0; hold < 3; hold++) {
+		counts("cpu", (enum ft_hold)hold);
+		counts("cpu-bf16", (enum ft_hold)hold);
+		again("cpu", "avx2", (enum ft_hold)hold);
+		again("cpu-bf16", "avx2", (enum ft_hold)hold);
+	}
+}
+
 int main(void)
 {
 	static const char *const isas[] = {"scalar", "avx2", "avx512"};
@@ -256,7 +276,8 @@ int main(void)
 	sizes();
 	words();
 	taking();
-	eng_write(scratch(), config);
+	dir = scratch();
+	eng_write(dir, config);
 	eng_row(&rows, VOCAB, 4, (const size_t[]){9, 3}, 2);
 	eng_row(&rows, VOCAB, 0, (const size_t[]){17}, 1);
 	eng_row(&rows, VOCAB, 11, (const size_t[]){1}, 1);
@@ -271,6 +292,8 @@ int main(void)
 		again("cpu-bf16", "amx-plain", (enum ft_hold)hold);
 	}
 	less();
+	for (size_t i = 0; i < NFAMILIES; i++)
+		family(families[i].name, families[i].json);
 	ft_tokens_release(&rows);
 	return test_done();
 }

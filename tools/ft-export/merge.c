@@ -40,8 +40,8 @@ static bool find_module(const struct export *e, const char *name,
 	for (size_t i = 0; i < e->adapter.nmod; i++) {
 		const struct ft_lora_mod *m = &e->adapter.mod[i];
 
-		ft_config_name(&e->cfg, m->slot, m->layer, module,
-			       sizeof(module));
+		ft_config_stored(&e->cfg, m->slot, m->layer, module,
+				 sizeof(module));
 		if (strlen(module) == n - 7 && !memcmp(module, name, n - 7)) {
 			*mod = m;
 			return true;
@@ -78,6 +78,36 @@ static int put_floats(struct merge *g, const struct ft_tensor *t, size_t n,
 	return ft_output_write(out, g->f, n * ft_dtype_size(t->dtype), err);
 }
 
+/* [n, k] becomes its transpose. */
+static void turn(float *f, size_t n, size_t k)
+{
+	float *t = ft_xmalloc(n * k * sizeof(*t) + 1);
+
+	for (size_t i = 0; i < n * k; i++)
+		t[i % k * n + i / k] = f[i];
+	memcpy(f, t, n * k * sizeof(*t));
+	free(t);
+}
+
+/* Rows r.. of what was quantised, as files have it in floats. */
+static int get_quantised(struct merge *g, const struct linear *l, size_t r,
+			 size_t n, float *f, struct ft_err *err)
+{
+	float *all;
+	int rc;
+
+	if (!ft_config_turned(&g->e->cfg, l->slot))
+		return quant_rows(g->e, g->st, l, r, n, f, err);
+	all = ft_xmalloc(l->n * l->k * sizeof(*all));
+	rc = quant_rows(g->e, g->st, l, 0, l->n, all, err);
+	if (!rc) {
+		turn(all, l->n, l->k);
+		memcpy(f, all + r * l->n, n * l->n * sizeof(*f));
+	}
+	free(all);
+	return rc;
+}
+
 /* Rows r.. of tensor `name` with what the adapter adds, to f. */
 static int get_rows(struct merge *g, const char *name, size_t width, size_t r,
 		    size_t n, float *f, struct ft_err *err)
@@ -87,7 +117,7 @@ static int get_rows(struct merge *g, const char *name, size_t width, size_t r,
 	struct linear l;
 
 	if (quant_linear(g->e, name, &l) && ft_quant_is(g->st, l.module)) {
-		if (quant_rows(g->e, g->st, &l, r, n, f, err) < 0)
+		if (get_quantised(g, &l, r, n, f, err) < 0)
 			return -1;
 	} else if (ft_to_f32(f,
 			     (const char *)from->data +
@@ -98,8 +128,24 @@ static int get_rows(struct merge *g, const char *name, size_t width, size_t r,
 				  ft_dtype_name(from->dtype));
 	}
 	if (find_module(g->e, name, &mod))
-		ft_adapter_merge(&g->e->adapter, mod->slot, mod->layer, r, n,
-				 f);
+		(ft_config_turned(&g->e->cfg, mod->slot)
+			 ? ft_adapter_merge_turned
+			 : ft_adapter_merge)(&g->e->adapter, mod->slot,
+					     mod->layer, r, n, f);
+	return 0;
+}
+
+/* All of a linear's weight, [outputs, inputs]. */
+static int get_linear(struct merge *g, const char *name, const struct linear *l,
+		      float *f, struct ft_err *err)
+{
+	bool turned = ft_config_turned(&g->e->cfg, l->slot);
+	size_t rows = turned ? l->k : l->n, width = turned ? l->n : l->k;
+
+	if (get_rows(g, name, width, 0, rows, f, err) < 0)
+		return -1;
+	if (turned)
+		turn(f, l->k, l->n);
 	return 0;
 }
 
@@ -114,7 +160,7 @@ static int fill_part(struct merge *g, const struct ft_tensor *t,
 
 	if (!quant_kept(&g->kept, l)) {
 		FT_GROW(g->f, 0, g->cap, n);
-		if (get_rows(g, name, l->k, 0, l->n, g->f, err) < 0 ||
+		if (get_linear(g, name, l, g->f, err) < 0 ||
 		    check_finite(g->f, n, name, err) < 0)
 			return -1;
 		for (size_t i = 0; g->e->stored == FT_BF16 && i < n; i++) {
@@ -165,7 +211,10 @@ static int fill(void *arg, const struct ft_tensor *t, struct ft_output *out,
 		return ft_output_write(out, from->data, from->nbytes, err);
 	width = t->ndim == 2 ? (size_t)t->shape[1] : 1;
 	rows = width ? (size_t)t->numel / width : 0;
-	if (merged && (t->ndim != 2 || rows != mod->n || width != mod->k))
+	if (merged &&
+	    (t->ndim != 2 || rows * width != mod->n * mod->k ||
+	     width != (ft_config_turned(&g->e->cfg, mod->slot) ? mod->n
+							       : mod->k)))
 		return ft_err_set(
 			err, FT_EXIT_DATA,
 			"tensor '%.150s' has another shape than its adapter",
@@ -209,8 +258,11 @@ static void add_quantization(const struct export *e, struct ft_str *s)
 
 	ft_str_addf(
 		s,
-		"{\"quant_method\": \"bitsandbytes\", \"load_in_4bit\": true, \"load_in_8bit\": false, \"bnb_4bit_quant_type\": \"nf4\", \"bnb_4bit_use_double_quant\": true, \"bnb_4bit_compute_dtype\": \"%s\", \"bnb_4bit_quant_storage\": \"uint8\", \"llm_int8_skip_modules\": null}",
-		type);
+		"{\"quant_method\": \"bitsandbytes\", \"load_in_4bit\": true, \"load_in_8bit\": false, \"bnb_4bit_quant_type\": \"nf4\", \"bnb_4bit_use_double_quant\": true, \"bnb_4bit_compute_dtype\": \"%s\", \"bnb_4bit_quant_storage\": \"uint8\", \"llm_int8_skip_modules\": %s}",
+		type,
+		e->cfg.arch->nested
+			? "[\"lm_head\", \"vision_tower\", \"multi_modal_projector\"]"
+			: "null");
 }
 
 /* The base's config.json with its type and how it is quantised: the rest byte
@@ -277,8 +329,8 @@ static size_t add_tensors(const struct merge *g, size_t i, struct ft_tensor *t,
 	    ft_quant_is(g->st, l.module)) {
 		t->dtype = g->e->stored;
 		t->ndim = 2;
-		t->shape[0] = l.n;
-		t->shape[1] = l.k;
+		t->shape[0] = ft_config_turned(&g->e->cfg, l.slot) ? l.k : l.n;
+		t->shape[1] = t->shape[0] == l.n ? l.k : l.n;
 	} else if (is_float(t->dtype)) {
 		t->dtype = g->e->stored;
 	}
@@ -296,6 +348,7 @@ void export_weights(struct export *e)
 
 	if (ft_st_open_dir(&st, e->dir, &err))
 		ft_die_err(&err);
+	ft_config_see(&e->cfg, &st);
 	e->stored = choose_dtype(e, &st);
 	t = ft_xcalloc(st.n * QUANT_PARTS + 1, sizeof(*t));
 	names = ft_xcalloc(st.n * QUANT_PARTS + 1, sizeof(*names));
@@ -334,7 +387,7 @@ double export_nf4_error(struct export *e)
 			continue;
 		FT_GROW(f, 0, capf, l.n * l.k);
 		FT_GROW(x, 0, capx, l.n * l.k);
-		if (get_rows(&g, name, l.k, 0, l.n, f, &err) ||
+		if (get_linear(&g, name, &l, f, &err) ||
 		    quant_rows(e, &made, &l, 0, l.n, x, &err))
 			ft_die_err(&err);
 		far = quant_error(&l, f, x);

@@ -27,10 +27,10 @@ bool quant_linear(const struct export *e, const char *name, struct linear *l)
 		enum ft_slot s = (enum ft_slot)(i % FT_NSLOT);
 		size_t n;
 
-		if (!ft_slot_is_linear(s))
+		if (!ft_slot_is_linear(s) || !ft_config_has(&e->cfg, s))
 			continue;
-		ft_config_name(&e->cfg, s, i / FT_NSLOT, module,
-			       sizeof(module));
+		ft_config_stored(&e->cfg, s, i / FT_NSLOT, module,
+				 sizeof(module));
 		n = strlen(module);
 		if (strncmp(module, name, n) != 0 ||
 		    strcmp(name + n, ".weight") != 0)

@@ -157,8 +157,10 @@ static void set_rope(struct edits *e)
 	}
 }
 
-static void set_architecture(struct edits *e)
+/* The family; NULL where it is none, which is told later. */
+static const struct ft_arch *set_architecture(struct edits *e)
 {
+	const struct ft_arch *found = NULL;
 	const char *type = "llama";
 	struct ft_err err;
 	size_t n;
@@ -167,34 +169,23 @@ static void set_architecture(struct edits *e)
 		die_at(e->d, &err);
 	set_default(e, "model_type", "\"llama\"");
 	for (size_t i = 0; i < ft_narchs; i++) {
-		if (!strcmp(ft_archs[i].type, type) && !has(e, "architectures"))
-			ft_str_addf(set(e, "architectures"), "[\"%s\"]",
-				    ft_archs[i].cls);
+		if (!strcmp(ft_archs[i].type, type))
+			found = &ft_archs[i];
 	}
+	if (found && found->nested)
+		ft_die(FT_EXIT_DATA,
+		       "%s: a model of type '%s' has parts that ft-init does not make",
+		       e->d->path, type);
+	if (found && !has(e, "architectures"))
+		ft_str_addf(set(e, "architectures"), "[\"%s\"]", found->cls);
+	return found;
 }
 
-static void set_token(struct edits *e, const char *key, int32_t id)
-{
-	if (id >= 0)
-		set_int(e, key, id);
-	else
-		ft_str_adds(set(e, key), "null");
-}
-
-static void set_all(struct edits *e, const struct facts *f)
+/* What transformers' class of Llama has by default, in words. */
+static void set_llama(struct edits *e)
 {
 	int64_t heads = draft_int(e->d, "num_attention_heads", 0);
-	const char *dtype =
-		f->dtype == DTYPE_BFLOAT16 ? "\"bfloat16\"" : "\"float32\"";
 
-	set_architecture(e);
-	set_int(e, "vocab_size", f->vocab);
-	set_token(e, "bos_token_id", f->bos);
-	set_token(e, "eos_token_id", f->eos);
-	ft_str_adds(set(e, "dtype"), dtype);
-	ft_str_adds(set(e, "torch_dtype"), dtype);
-	add_real(set(e, "initializer_range"), f->range);
-	set_rope(e);
 	set_default(e, "hidden_act", "\"silu\"");
 	set_default(e, "max_position_embeddings", "2048");
 	set_default(e, "rms_norm_eps", "1e-06");
@@ -207,6 +198,32 @@ static void set_all(struct edits *e, const struct facts *f)
 	if (!has(e, "head_dim") && heads > 0)
 		set_int(e, "head_dim",
 			draft_int(e->d, "hidden_size", 0) / heads);
+}
+
+static void set_token(struct edits *e, const char *key, int32_t id)
+{
+	if (id >= 0)
+		set_int(e, key, id);
+	else
+		ft_str_adds(set(e, key), "null");
+}
+
+static void set_all(struct edits *e, const struct facts *f)
+{
+	const struct ft_arch *arch = set_architecture(e);
+	const char *dtype =
+		f->dtype == DTYPE_BFLOAT16 ? "\"bfloat16\"" : "\"float32\"";
+
+	set_int(e, "vocab_size", f->vocab);
+	set_token(e, "bos_token_id", f->bos);
+	set_token(e, "eos_token_id", f->eos);
+	ft_str_adds(set(e, "dtype"), dtype);
+	ft_str_adds(set(e, "torch_dtype"), dtype);
+	add_real(set(e, "initializer_range"), f->range);
+	if (arch && arch->theta != 0 && arch->local_theta == 0)
+		set_rope(e);
+	if (arch && !strcmp(arch->type, "llama"))
+		set_llama(e);
 }
 
 void draft_finish(const struct draft *d, const struct facts *f,

@@ -168,8 +168,10 @@ static void train_tokenizer(const struct cmdline *cmd, const struct draft *d,
 	check(ft_files_write(f, cmd->out, "tokenizer.json", json.s, json.n,
 			     &err),
 	      &err);
-	write_tokenizer_config(cmd, f,
-			       draft_int(d, "max_position_embeddings", 2048));
+	write_tokenizer_config(
+		cmd, f,
+		draft_int(d, "n_positions",
+			  draft_int(d, "max_position_embeddings", 2048)));
 	ft_str_release(&json);
 	free(special);
 }
@@ -229,6 +231,7 @@ static void write_configs(const struct cmdline *cmd, const struct draft *d,
 struct weights {
 	const struct cmdline *cmd;
 	double range;
+	float shift;         /* of norms: their weights are 1 less this */
 	struct ft_tensor *t; /* names owned */
 	size_t n, cap;
 	float *f; /* [BLOCK]; owned */
@@ -236,15 +239,15 @@ struct weights {
 };
 
 /*
- * normal(0, range) for matrices, 1 for norms, 0 for biases, as transformers
- * has it.  What is drawn depends on the tensor's name, not on its place.
+ * normal(0, range) for matrices, 1 (or what means it) for norms, 0 for biases,
+ * as transformers has it.  What is drawn depends on the tensor's name, not on its place.
  */
 static int fill(void *arg, const struct ft_tensor *t, struct ft_output *out,
 		struct ft_err *err)
 {
 	struct weights *w = arg;
 	bool bf16 = t->dtype == FT_BF16;
-	float fixed = ft_ends(t->name, ".bias") ? 0 : 1;
+	float fixed = ft_ends(t->name, ".bias") ? 0 : 1 - w->shift;
 	uint64_t key = 0xcbf29ce484222325u;
 
 	for (const char *s = t->name; *s; s++)
@@ -289,7 +292,8 @@ static void add(struct weights *w, const char *module, const char *what,
 static void write_weights(const struct cmdline *cmd, const struct ft_config *c,
 			  double range, struct ft_files *f)
 {
-	struct weights w = {.cmd = cmd, .range = range};
+	struct weights w = {
+		.cmd = cmd, .range = range, .shift = c->arch->shift};
 	struct ft_err err;
 	char name[192];
 
@@ -298,11 +302,14 @@ static void write_weights(const struct cmdline *cmd, const struct ft_config *c,
 			enum ft_slot s = (enum ft_slot)i;
 			size_t n, k;
 
-			if (!c->arch->names[s] || (s == FT_HEAD && c->tied))
+			if (!ft_config_has(c, s))
 				continue;
 			ft_config_shape(c, s, &n, &k);
 			ft_config_name(c, s, l, name, sizeof(name));
-			add(&w, name, "weight", n, k);
+			if (s != FT_HEAD || !c->tied)
+				add(&w, name, "weight",
+				    ft_config_turned(c, s) ? k : n,
+				    ft_config_turned(c, s) ? n : k);
 			if (ft_config_bias(c, s))
 				add(&w, name, "bias", n, 0);
 		}
