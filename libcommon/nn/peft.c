@@ -23,6 +23,7 @@ static const char *const off_fields[] = {
 	"ensure_weight_tying",
 	"eva_config",
 	"exclude_modules",
+	"fan_in_fan_out",
 	"kasa_config",
 	"layer_replication",
 	"layers_pattern",
@@ -44,7 +45,6 @@ static const char *const off_fields[] = {
 /* Fields that change nothing here. */
 static const char *const free_fields[] = {
 	"auto_mapping",      "base_model_name_or_path",
-	"fan_in_fan_out", /* PEFT goes by the layer */
 	"inference_mode",    "init_lora_weights",
 	"lora_alpha",        "lora_dropout",
 	"megatron_config",   "megatron_core",
@@ -72,7 +72,8 @@ static bool is_off(const struct ft_json *v)
 	       (v->type == FT_JSON_STRING && !strcmp(v->s, "none"));
 }
 
-static int check_fields(const struct ft_json *o, struct ft_err *err)
+static int check_fields(const struct ft_json *o, const struct ft_config *c,
+			struct ft_err *err)
 {
 	const struct ft_json *v;
 
@@ -80,7 +81,9 @@ static int check_fields(const struct ft_json *o, struct ft_err *err)
 		if (listed(free_fields,
 			   sizeof(free_fields) / sizeof(*free_fields), v->key))
 			continue;
-		if (is_off(v))
+		/* said of weights that are stored as [inputs, outputs] */
+		if (is_off(v) ||
+		    (c->arch->turned && !strcmp(v->key, "fan_in_fan_out")))
 			continue;
 		return ft_err_set(
 			err, FT_EXIT_DATA,
@@ -207,7 +210,7 @@ static int load(struct ft_adapter *a, struct ftk *k, const struct ft_config *c,
 		ft_err_set(err, FT_EXIT_DATA, "not a JSON object");
 		goto out;
 	}
-	if (check_fields(o, err) < 0 || check_init(o, err) < 0 ||
+	if (check_fields(o, c, err) < 0 || check_init(o, err) < 0 ||
 	    get_numbers(a, o, err) < 0)
 		goto out;
 	if (ft_json_str(o, "base_model_name_or_path", &base, &n, err) > 0)
