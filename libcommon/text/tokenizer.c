@@ -212,15 +212,16 @@ int ft_tok_from_json(struct ft_tok **out, const char *s, size_t n,
 	return 0;
 }
 
-static void ctx_free(struct ft_tok_ctx *c)
+void ft_tok_ctx_release(struct ft_tok_ctx *c)
 {
 	ft_bpe_ctx_release(&c->bpe);
+	ft_regex_run_release(&c->run);
+	free(c->nf);
 	for (int i = 0; i < 2; i++) {
 		ft_textbuf_release(&c->norm[i]);
 		ft_textbuf_release(&c->pre[i]);
 		free(c->spans[i].v);
 	}
-	free(c);
 }
 
 void ft_tok_free(struct ft_tok *k)
@@ -231,7 +232,8 @@ void ft_tok_free(struct ft_tok *k)
 		struct ft_tok_ctx *c = k->idle;
 
 		k->idle = c->next;
-		ctx_free(c);
+		ft_tok_ctx_release(c);
+		free(c);
 	}
 	ft_bpe_release(&k->bpe);
 	ft_added_release(&k->added);
