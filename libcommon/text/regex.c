@@ -425,10 +425,10 @@ static bool number(struct parser *c, uint32_t *v)
 	return c->p > from;
 }
 
-/* {n}, {n,} or {n,m} behind its brace. */
+/* {n}, {n,}, {n,m} or {,m} behind its brace. */
 static int counts(struct parser *c, uint32_t *min, uint32_t *max)
 {
-	if (!number(c, min))
+	if (!number(c, min) && (!at(c, ",") || at(c, ",}")))
 		return unknown(c, "a { that is no count");
 	*max = *min;
 	if (eat(c, ",") && !number(c, max))
@@ -609,6 +609,7 @@ static void compile(struct emitter *e, const struct node *v)
 				 [AHEAD] = FT_RX_AHEAD,
 				 [BEHIND] = FT_RX_BEHIND,
 				 [EOL] = FT_RX_EOL};
+	uint32_t at_insn;
 
 	if (e->n >= MAX_PROGRAM)
 		return;
@@ -627,7 +628,8 @@ static void compile(struct emitter *e, const struct node *v)
 	case AHEAD:
 	case BEHIND:
 	case EOL:
-		e->insn[emit(e, op[v->kind])].set = v->set;
+		at_insn = emit(e, op[v->kind]);
+		e->insn[at_insn].set = v->set;
 		break;
 	}
 }

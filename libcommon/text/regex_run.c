@@ -67,21 +67,26 @@ static const char *run_end(struct ft_regex_run *r, const struct ft_rx_insn *i,
 			   const char *p)
 {
 	struct ft_regex_memo *m = &r->memo[i->memo];
+	bool any = i->max == UINT32_MAX;
 	const char *from = p;
 	uint32_t n = 0;
 
-	if (i->max == UINT32_MAX && m->from && p >= m->from && p < m->to)
+	if (any && m->from && p >= m->from && p < m->to)
 		return m->to;
 	while (p < r->end && n < i->max) {
 		const char *q = p;
 
+		if (any && p == m->from) {
+			p = m->to;
+			break;
+		}
 		if (!in_set(r, i->set, &q))
 			break;
 		p = q;
 		n++;
 	}
 	r->steps += n;
-	if (i->max == UINT32_MAX) {
+	if (any && p > from) {
 		m->from = from;
 		m->to = p;
 	}
@@ -108,10 +113,12 @@ static const char *take_run(struct ft_regex_run *r, uint32_t pc, const char *p)
 			return NULL;
 		ft_utf8_next(&low);
 	}
-	if (i->possessive || hi == low)
+	if (i->possessive || (hi == low && i->max != UINT32_MAX))
 		return hi;
+	/* pushed even if there is nothing to give back: that it failed is
+	   noted when it is popped */
 	hi = below_failed(&r->memo[i->memo], hi, low);
-	if (hi && hi > low)
+	if (hi)
 		push(r, pc + 1, hi, low);
 	return hi;
 }
@@ -133,6 +140,23 @@ static bool tried(struct ft_regex_run *r, uint32_t split, const char *p)
 	return false;
 }
 
+/* Ends from p up to hi have failed: joined with those known, if they touch. */
+static void note_failed(const struct ft_regex_run *r, struct ft_regex_memo *m,
+			const char *p, const char *hi)
+{
+	const char *from = m->fail_from, *below = from;
+
+	if (from && from > r->begin)
+		below = ft_utf8_prev(from);
+	if (!from || below > hi || m->fail_to < p) {
+		m->fail_from = p;
+		m->fail_to = hi;
+		return;
+	}
+	m->fail_from = p < from ? p : from;
+	m->fail_to = hi > m->fail_to ? hi : m->fail_to;
+}
+
 /* The next shorter end of a RUN: false when all have failed. */
 static bool shorten(struct ft_regex_run *r, struct ft_regex_branch *b,
 		    uint32_t *pc, const char **p)
@@ -140,14 +164,7 @@ static bool shorten(struct ft_regex_run *r, struct ft_regex_branch *b,
 	struct ft_regex_memo *m = &r->memo[r->re->insn[b->pc - 1].memo];
 	const char *q;
 
-	/* all from p up to hi have failed */
-	if (m->fail_from && m->fail_from <= b->hi && m->fail_to >= b->p) {
-		m->fail_from = b->p < m->fail_from ? b->p : m->fail_from;
-		m->fail_to = b->hi > m->fail_to ? b->hi : m->fail_to;
-	} else {
-		m->fail_from = b->p;
-		m->fail_to = b->hi;
-	}
+	note_failed(r, m, b->p, b->hi);
 	if (b->p <= b->low)
 		return false;
 	q = below_failed(m, ft_utf8_prev(b->p), b->low);

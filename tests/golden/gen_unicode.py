@@ -37,9 +37,8 @@ def norm(form, s):
 
 
 def members(pretok):
-    """Characters that a pre-tokenizer makes pieces of their own."""
-    text = "a".join(map(chr, CHARS))
-    return {ord(p) for p, _ in pretok.pre_tokenize_str(text) if len(p) == 1} - {97}
+    """Characters that a pre-tokenizer keeps of all."""
+    return {ord(c) for p, _ in pretok.pre_tokenize_str("".join(map(chr, CHARS))) for c in p}
 
 
 def hangul(c):
@@ -94,9 +93,8 @@ def write(root, name, lines):
 
 
 def class_table(root, unstable, lower):
-    punct = members(pre_tokenizers.Punctuation("isolated"))
-    word = members(pre_tokenizers.Split(Regex(r"[\w&&[^a]]"), "isolated"))
-    word |= {97}
+    punct = set(CHARS) - members(pre_tokenizers.Punctuation("removed"))
+    word = members(pre_tokenizers.Split(Regex(r"\w"), "removed", invert=True))
 
     def classes(c):
         s = chr(c)

@@ -17,7 +17,10 @@
 #include "libcommon/text/unicode.h"
 #include "tests/lib/test.h"
 
-static const char *const own[] = {"small", "spm", "metaspace"};
+static const char *const own[] = {"small", "spm",    "metaspace",
+				  "qwen",  "llama3", "deepseek",
+				  "o200k", "falcon", "gemma"};
+enum { NOWN = sizeof(own) / sizeof(*own) };
 
 static struct ft_tok *must_load(const char *path)
 {
@@ -210,11 +213,11 @@ static void refused(const char *json, const char *why)
 
 static void refusals(void)
 {
-	refused("{\"pre_tokenizer\":{\"type\":\"Punctuation\"}," MODEL "}",
-		"pre_tokenizer 'Punctuation' is not supported");
+	refused("{\"pre_tokenizer\":{\"type\":\"UnicodeScripts\"}," MODEL "}",
+		"pre_tokenizer 'UnicodeScripts' is not supported");
 	refused("{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":"
-		"[{\"type\":\"Lowercase\"}]}," MODEL "}",
-		"normalizer 'Lowercase' is not supported");
+		"[{\"type\":\"Nmt\"}]}," MODEL "}",
+		"normalizer 'Nmt' is not supported");
 	refused("{\"post_processor\":{\"type\":\"BertProcessing\"}," MODEL "}",
 		"post_processor 'BertProcessing' is not supported");
 	refused("{\"decoder\":{\"type\":\"WordPiece\"}," MODEL "}",
@@ -235,12 +238,16 @@ static void refusals(void)
 		"two tokens have the id 0");
 	refused("{\"model\":{\"vocab\":{\"a\":-1},\"merges\":[]}}",
 		"out of range");
-	refused("{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":"
-		"[" LEVEL ",{\"type\":\"Digits\"}]}," MODEL "}",
-		"'Digits' after ByteLevel");
 	refused("{\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":"
-		"\"x\"},\"content\":\"\"}," MODEL "}",
-		"regular expression is not supported");
+		"\"(?<!x)y\"},\"content\":\"\"}," MODEL "}",
+		"regular expression '(?<!x)y': '(?<' is not supported");
+	refused("{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":"
+		"\"a*\"},\"behavior\":\"Isolated\",\"invert\":false}," MODEL
+		"}",
+		"matches nothing at all");
+	refused("{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"String\":"
+		"\"a\"},\"behavior\":\"Apart\",\"invert\":false}," MODEL "}",
+		"behavior 'Apart' is not supported");
 	refused("{\"post_processor\":{\"type\":\"TemplateProcessing\","
 		"\"single\":[],\"pair\":[],\"special_tokens\":{}}," MODEL "}",
 		"without '$A'");
@@ -609,7 +616,7 @@ static void threads(void)
 
 int main(void)
 {
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < NOWN; i++) {
 		committed(own[i]);
 		long_pieces(own[i]);
 	}
@@ -632,5 +639,9 @@ int main(void)
 	conformance("codellama-python", "oracle-codellama-python");
 	conformance("starcoder2", "oracle-starcoder2");
 	conformance("starcoder2", "llamacpp-starcoder");
+	conformance("qwen2.5", "oracle-qwen2.5");
+	conformance("qwen2.5", "llamacpp-qwen2");
+	conformance("deepseek-coder", "oracle-deepseek-coder");
+	conformance("deepseek-coder", "llamacpp-deepseek-coder");
 	return test_done();
 }

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: MIT
+def make(out): return []
+def texts(): return iter(())
