@@ -83,6 +83,57 @@ static int32_t numbered_token(const struct ft_tok *k,
 	return (int32_t)v->i;
 }
 
+/* --- what is put around a text -------------------------------------------- */
+
+/* Classes that put BOS and EOS around a text by flags of their own. */
+static bool has_ends(const struct ft_json *conf)
+{
+	static const char *const class[] = {
+		"LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer",
+		"CohereTokenizer"};
+	const struct ft_json *v = ft_json_get(conf, "tokenizer_class");
+
+	for (int i = 0; i < 4 && v && v->type == FT_JSON_STRING; i++) {
+		size_t n = strlen(class[i]);
+
+		if (!strncmp(v->s, class[i], n) &&
+		    (!v->s[n] || !strcmp(v->s + n, "Fast")))
+			return true;
+	}
+	return false;
+}
+
+static void set_end(int32_t **v, size_t *n, bool add, int32_t id)
+{
+	*v = ft_xrealloc(*v, 1, sizeof(**v));
+	(*v)[0] = id;
+	*n = add;
+}
+
+/*
+ * Where tokenizer_config.json says add_bos_token or add_eos_token, and its
+ * class heeds them, they replace the template of tokenizer.json: the class
+ * itself does so when it is loaded.  A token to add must be named.
+ */
+static int replace_template(struct ft_tok *k, const struct ft_json *conf,
+			    struct ft_err *err)
+{
+	bool bos = true, eos = false;
+	int a, b;
+
+	if (!has_ends(conf))
+		return 0;
+	a = ft_json_bool(conf, "add_bos_token", &bos, err);
+	b = ft_json_bool(conf, "add_eos_token", &eos, err);
+	if (a < 0 || b < 0)
+		return -1;
+	if ((!a && !b) || (bos && k->bos < 0) || (eos && k->eos < 0))
+		return 0;
+	set_end(&k->before, &k->nbefore, bos, k->bos);
+	set_end(&k->after, &k->nafter, eos, k->eos);
+	return 0;
+}
+
 static int find_ends(struct ft_tok *k, const char *dir, struct ft_err *err)
 {
 	static const char *const other[] = {"generation_config.json",
@@ -92,7 +143,8 @@ static int find_ends(struct ft_tok *k, const char *dir, struct ft_err *err)
 	int rc = read_config(&a, dir, "tokenizer_config.json", &conf, err);
 
 	if (rc > 0 && (named_token(k, conf, "bos_token", &k->bos, err) ||
-		       named_token(k, conf, "eos_token", &k->eos, err))) {
+		       named_token(k, conf, "eos_token", &k->eos, err) ||
+		       replace_template(k, conf, err))) {
 		ft_err_at(err, "tokenizer_config.json", 0);
 		rc = -1;
 	}

@@ -12,6 +12,7 @@ import glob
 import json
 import os
 import random
+import signal
 import struct
 import subprocess
 import sys
@@ -200,38 +201,61 @@ def normal_forms(out):
     return t.bad
 
 
-def random_files(count, out, first=0):
-    t, path, loaded, theirs_refused = Tally(), os.path.join(out, "random.json"), 0, 0
+def random_file(seed, path, t):
+    """One file and texts for it; what became of it."""
+    rng = random.Random(seed)
+    j = vary.a_tokenizer(rng)
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(j, f)
+    try:
+        theirs = Theirs(j)
+    except Exception:
+        return "theirs"
+    parts = [a["content"] for a in j["added_tokens"]]
+    texts = [vary.a_text(rng, parts, rng.choice((3, 12, 40))) for _ in range(40)] + [""]
+    texts = [s for s in texts if theirs.survives(s)]
+    # characters that vanish shift the package's offsets, not ours
+    why = compare("random %d" % seed, path, theirs, texts, rng, t, j["model"]["unk_token"] is not None)
+    if t.bad:
+        print("  from seed %d: %s" % (seed, json.dumps({k: j[k] for k in (
+            "normalizer", "pre_tokenizer", "decoder", "added_tokens")}, ensure_ascii=False)[:1500]), flush=True)
+    if not why:
+        return "both"
+    if not why.startswith("3:"):
+        t.differ("random %d" % seed, "crashed", why, "")
+    return why.split(": ", 2)[-1]
+
+
+def random_files(first, count, out):
+    """Each in a process of its own: the package can take for ever, or die."""
+    found, texts, bad = {}, 0, 0
     for seed in range(first, first + count):
-        rng = random.Random(seed)
-        j = vary.a_tokenizer(rng)
-        with open(path, "w", encoding="utf-8") as f:
-            json.dump(j, f)
-        try:
-            theirs = Theirs(j)
-        except Exception:
-            theirs_refused += 1
-            continue
-        parts = [a["content"] for a in j["added_tokens"]]
-        bad = t.bad
-        why = None
-        texts = [vary.a_text(rng, parts, rng.choice((3, 12, 40))) for _ in range(40)] + [""]
-        texts = [s for s in texts if theirs.survives(s)]
-        # characters that vanish shift the package's offsets, not ours
-        why = compare("random %d" % seed, path, theirs, texts, rng, t, j["model"]["unk_token"] is not None)
-        if why and not why.startswith("3:"):
-            t.differ("random %d" % seed, "crashed", why, "")
-        elif why:
-            why = why.split(" is ")[-1] if "is not supported" not in why else why.split(": ")[-1]
-            t.refused[why] = t.refused.get(why, 0) + 1
-        else:
-            loaded += 1
-        if t.bad > bad:
-            print("  from seed %d: %s" % (seed, json.dumps({k: j[k] for k in (
-                "normalizer", "pre_tokenizer", "decoder", "added_tokens")}, ensure_ascii=False)[:1500]), flush=True)
-    print("random files: %d, %d loaded by both, %d refused by the package, refused by ours: %s; %d texts, %d differ" % (
-        count, loaded, theirs_refused, t.refused, t.texts, t.bad), flush=True)
-    return t.bad
+        r, w = os.pipe()
+        sys.stdout.flush()
+        pid = os.fork()
+        if not pid:
+            signal.alarm(10)
+            t = Tally()
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            what = random_file(seed, os.path.join(out, "random.json"), t)
+            os.write(w, json.dumps([what, t.texts, t.bad]).encode())
+            os._exit(0)
+        os.close(w)
+        with os.fdopen(r) as f:
+            answer = f.read()
+        os.waitpid(pid, 0)
+        what, n, differ = json.loads(answer) if answer else ("no end", 0, 0)
+        texts += n
+        bad += differ
+        found[what] = found.get(what, 0) + 1
+        if (seed + 1) % 500 == 0:
+            print("  ... %d: %d texts, %d differ" % (seed + 1, texts, bad), flush=True)
+    print("random files: %d, loaded by both %d, not read by the package %d, without end there %d; %d texts, %d differ" % (
+        count, found.pop("both", 0), found.pop("theirs", 0), found.pop("no end", 0), texts, bad))
+    for what, n in sorted(found.items(), key=lambda x: -x[1])[:40]:
+        print("  refused, %d: %s" % (n, what[:160]))
+    sys.stdout.flush()
+    return bad
 
 
 def main():
@@ -240,7 +264,7 @@ def main():
     with tempfile.TemporaryDirectory() as out:
         if "FIRST" not in os.environ:
             bad += normal_forms(out)
-        bad += random_files(count, out, int(os.environ.get("FIRST", 0)))
+        bad += random_files(int(os.environ.get("FIRST", 0)), count, out)
         if megabytes:
             bad += sum(whole_files(data, megabytes, out))
     print("%d differences" % bad)

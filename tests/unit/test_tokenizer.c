@@ -15,6 +15,7 @@
 #include "libcommon/io/rows.h"
 #include "libcommon/text/bpe.h"
 #include "libcommon/text/unicode.h"
+#include "tests/lib/scratch.h"
 #include "tests/lib/test.h"
 
 static const char *const own[] = {"small", "spm",    "metaspace",
@@ -394,6 +395,49 @@ static void unknown_characters(void)
 	ft_ids_release(&v);
 }
 
+/* tokenizer_config.json beside a tokenizer.json whose template adds <s>. */
+static void with_config(const char *config, bool before, bool after)
+{
+	struct ft_ids v = {0};
+	struct ft_tok *t = NULL;
+	struct ft_err err = {0};
+	size_t n;
+	char *s = ft_read_file("tests/data/tok/spm/tokenizer.json", 1 << 20, &n,
+			       &err);
+
+	scratch_file("tokenizer.json", s, n);
+	scratch_file("tokenizer_config.json", config, strlen(config));
+	CHECK(!ft_tok_load(&t, scratch(), &err) &&
+		      !ft_tok_encode(t, "a", 1, FT_TOK_SPECIALS, &v, &err),
+	      "%s %s", config, err.msg);
+	CHECK(v.n && (v.id[0] == 1) == before && (v.id[v.n - 1] == 2) == after,
+	      "puts %d before and %d behind", before, after);
+	free(s);
+	ft_ids_release(&v);
+	ft_tok_free(t);
+}
+
+#define ENDS "\"bos_token\":\"<s>\",\"eos_token\":\"</s>\""
+
+static void around_a_text(void)
+{
+	with_config("{" ENDS "}", true, false);
+	with_config("{" ENDS ",\"tokenizer_class\":\"LlamaTokenizerFast\"}",
+		    true, false);
+	with_config("{" ENDS ",\"tokenizer_class\":\"LlamaTokenizer\","
+		    "\"add_bos_token\":false,\"add_eos_token\":true}",
+		    false, true);
+	with_config("{" ENDS ",\"tokenizer_class\":\"GemmaTokenizer\","
+		    "\"add_eos_token\":true}",
+		    true, true);
+	with_config("{" ENDS ",\"tokenizer_class\":\"GPT2Tokenizer\","
+		    "\"add_bos_token\":false,\"add_eos_token\":true}",
+		    true, false);
+	with_config("{\"tokenizer_class\":\"LlamaTokenizer\","
+		    "\"add_eos_token\":true}",
+		    true, false);
+}
+
 /* --- merging against a plain way of doing it ------------------------------- */
 
 enum { WORD = 5, MAXRULE = 200 };
@@ -625,6 +669,7 @@ int main(void)
 	small_files();
 	last_rank();
 	unknown_characters();
+	around_a_text();
 	plain_merging();
 	edges();
 	threads();
