@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: MIT
 """Tokenizers against the tokenizers package, on the same files and texts.
 
-diff_tokenizers.py TOKENS DATA MEGABYTES FILES SECONDS: for each DATA/*/tokenizer.json
-and each stand-in (standins.py) so much text in all three modes of special
-tokens, ids, offsets and decoded text; then FILES random tokenizer.json files
-with random texts; then random texts, so many seconds.  Prints what was covered;
-fails on any difference.
+diff_tokenizers.py TOKENS DATA MEGABYTES FILES [NAME...]: all characters and pairs
+through the normal forms; FILES random tokenizer.json files with random texts;
+then for each of DATA/tokenizers and each stand-in (standins.py), or those named,
+so much text.  All three modes of special tokens, ids, offsets and decoded text.
+Prints what was covered; fails on any difference.
 """
 import glob
 import json
@@ -147,10 +147,10 @@ def compare(name, path, theirs, texts, rng, t, offsets, kinds=(PLAIN, SPECIALS, 
     return None
 
 
-def batches(megabytes, parts, rng):
+def batches(data, megabytes, parts, rng):
     """Lists of texts, that many megabytes: files in order, and random ones."""
     left, batch, size = megabytes << 20, [], 0
-    source = standins.texts()
+    source = standins.texts(data)
     while left > 0:
         s = next(source, None) if rng.random() < .7 else None
         if s is None:
@@ -164,20 +164,18 @@ def batches(megabytes, parts, rng):
             batch, size = [], 0
 
 
-def files(data, out):
-    found = sorted(glob.glob(os.path.join(data, "*/tokenizer.json")))
-    return found + standins.make(out)
-
-
-def whole_files(data, megabytes, out):
-    for path in files(data, out):
+def whole_files(data, megabytes, out, names):
+    found = sorted(glob.glob(os.path.join(data, "tokenizers/*/tokenizer.json")))
+    for path in found + standins.make(data, out):
+        if names and os.path.basename(os.path.dirname(path)) not in names:
+            continue
         rng, t, begun = random.Random(1), Tally(), time.time()
         name = os.path.basename(os.path.dirname(path))
         with open(path, encoding="utf-8") as f:
             j = json.load(f)
         theirs = Theirs(j)
         parts = [a["content"] for a in j["added_tokens"]]
-        for i, batch in enumerate(batches(megabytes, parts, rng)):
+        for i, batch in enumerate(batches(data, megabytes, parts, rng)):
             why = compare(name, path, theirs, batch, rng, t, i % 8 == 0)
             if why:
                 t.differ(name, "refused", why, "")
@@ -262,11 +260,10 @@ def main():
     data, megabytes, count = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     bad = 0
     with tempfile.TemporaryDirectory() as out:
-        if "FIRST" not in os.environ:
-            bad += normal_forms(out)
+        bad += normal_forms(out)
         bad += random_files(int(os.environ.get("FIRST", 0)), count, out)
         if megabytes:
-            bad += sum(whole_files(data, megabytes, out))
+            bad += sum(whole_files(data, megabytes, out, sys.argv[5:]))
     print("%d differences" % bad)
     sys.exit(bad > 0)
 
