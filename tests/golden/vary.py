@@ -5,7 +5,7 @@ import unicodedata
 
 WORDS = """the of and to in is that it for was on are with as his they be at one have this from I'm you're we've he'd
 she'll it's don't CAN'T isn't void return const final class import static int double String List Map extends @override
-print('$x'); {\n  }\n\n [i] = 0; != == => // # TODO 10 2024 3.14 0xFF 1,000 http://x.y/z?a=b&c a_b camelCase snake_case
+print('$x'); {\n  }\n\n [i] = 0; != == => // # 10 2024 3.14 0xFF 1,000 http://x.y/z?a=b&c a_b camelCase snake_case
 Grüße naïve café Ελληνικά русский текст हिन्दी العربية 日本語の文章 中文分词 한국어 ไทย עברית Việt ﬁ ﬆ ½ Ⅷ ٣ ⑦ １２ ²³ 🎉 👨‍👩‍👧 e\u0301 a\u0301\u0323 \u1e69
 ſ K İ ß Å \u0130 \u1100\u1161\u11a8 각 \u0344 \u2126 ≠""".split(" ")
 SPACES = [" ", " ", " ", " ", "  ", "   ", "\n", "\n\n", "\t", "\r\n", " \n ", "\u00a0", "\u3000", "\u2003", "\u0085", "\u2028",
