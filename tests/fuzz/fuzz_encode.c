@@ -36,14 +36,11 @@ static void try(const struct ft_tok *t, const char *s, size_t n, unsigned flags,
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *const dir[] = {"tests/data/tok/small",
-					  "tests/data/tok/spm",
-					  "tests/data/tok/metaspace",
-					  "tests/data/tok/qwen",
-					  "tests/data/tok/deepseek",
-					  "tests/data/tok/o200k",
-					  "tests/data/tok/falcon",
-					  "tests/data/tok/gemma"};
+	static const char *const dir[] = {
+		"tests/data/tok/small",     "tests/data/tok/spm",
+		"tests/data/tok/metaspace", "tests/data/tok/qwen",
+		"tests/data/tok/deepseek",  "tests/data/tok/o200k",
+		"tests/data/tok/falcon",    "tests/data/tok/gemma"};
 	enum { N = sizeof(dir) / sizeof(*dir) };
 	static struct ft_tok *tok[N];
 	struct ft_err err;
