@@ -328,9 +328,19 @@ static void give_back(const struct ft_tok *t, struct ft_tok_ctx *c)
 	pthread_mutex_unlock(&k->lock);
 }
 
+/* The next added token that text may form. */
+static bool next_added(const struct ft_tok *k, const struct ft_trie *t,
+		       const char *s, size_t n, size_t done, unsigned flags,
+		       struct ft_found *f)
+{
+	return !(flags & FT_TOK_PLAIN) &&
+	       ft_added_next(&k->added, t, s, n, f->after, done,
+			     flags & FT_TOK_NO_ADDED, f);
+}
+
 /* What lies between added tokens of the first pass. */
 static void encode_gap(const struct ft_tok *k, struct ft_tok_ctx *c,
-		       const char *s, size_t a, size_t z, bool no_special,
+		       const char *s, size_t a, size_t z, unsigned flags,
 		       struct ft_ids *out)
 {
 	struct ft_text t = {s + a, z - a, NULL, NULL, (uint32_t)a};
@@ -338,8 +348,7 @@ static void encode_gap(const struct ft_tok *k, struct ft_tok_ctx *c,
 	size_t done = 0;
 
 	ft_norm_run(k->norm, k->nnorm, c, &t);
-	while (ft_added_next(&k->added, &k->added.normalized, t.s, t.n, f.after,
-			     done, no_special, &f)) {
+	while (next_added(k, &k->added.normalized, t.s, t.n, done, flags, &f)) {
 		if (done < f.a)
 			ft_pretok_run(k, c, &t, done, f.a, out);
 		ft_ids_put(out, f.tok->id, ft_text_from(&t, f.a),
@@ -360,7 +369,6 @@ static void put_ids(const int32_t *id, size_t n, uint32_t at,
 int ft_tok_encode(const struct ft_tok *k, const char *s, size_t n,
 		  unsigned flags, struct ft_ids *out, struct ft_err *err)
 {
-	bool no_special = flags & FT_TOK_NO_ADDED;
 	struct ft_tok_ctx *c;
 	struct ft_found f = {0};
 	size_t done = 0, valid;
@@ -376,15 +384,14 @@ int ft_tok_encode(const struct ft_tok *k, const char *s, size_t n,
 	c = borrow(k);
 	if (flags & FT_TOK_SPECIALS)
 		put_ids(k->before, k->nbefore, 0, out);
-	while (ft_added_next(&k->added, &k->added.raw, s, n, f.after, done,
-			     no_special, &f)) {
+	while (next_added(k, &k->added.raw, s, n, done, flags, &f)) {
 		if (done < f.a)
-			encode_gap(k, c, s, done, f.a, no_special, out);
+			encode_gap(k, c, s, done, f.a, flags, out);
 		ft_ids_put(out, f.tok->id, (uint32_t)f.a, (uint32_t)f.z);
 		done = f.z;
 	}
 	if (done < n)
-		encode_gap(k, c, s, done, n, no_special, out);
+		encode_gap(k, c, s, done, n, flags, out);
 	if (flags & FT_TOK_SPECIALS)
 		put_ids(k->after, k->nafter, (uint32_t)n, out);
 	give_back(k, c);

@@ -50,6 +50,7 @@ void ft_tok_free(struct ft_tok *t);
 enum {
 	FT_TOK_SPECIALS = 1, /* add what the post-processor adds */
 	FT_TOK_NO_ADDED = 2, /* text cannot form special added tokens */
+	FT_TOK_PLAIN = 4,    /* nor any other added tokens */
 };
 /*
  * Append the ids of text to out.  Text that is not UTF-8, or of more than 256

@@ -2,10 +2,10 @@
 /*
  * tokens TOKENIZER: what a tokenizer makes of texts, for diff_tokenizers.py.
  *
- * stdin is requests {u32 kind, u32 nbytes, bytes}.  kind 0 to 3 are flags of
+ * stdin is requests {u32 kind, u32 nbytes, bytes}.  kind below 16 is flags of
  * ft_tok_encode: bytes are a text, the answer is {i32 n, i32 id[n], u32
- * start[n], u32 end[n]}, or {-1} when it is refused.  kind 4 and 5 decode (5
- * without special tokens): bytes are i32 ids, the answer {i32 nbytes, bytes}.
+ * start[n], u32 end[n]}, or {-1} when it is refused.  kind 16 and 17 decode
+ * (17 without special tokens): bytes are i32 ids, the answer {i32 nbytes, bytes}.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,10 +71,10 @@ int main(int argc, char **argv)
 
 		if (fread(p, 1, r.n, stdin) != r.n)
 			return 3;
-		if (r.kind < 4)
+		if (r.kind < 16)
 			encode(t, r.kind, p, r.n, &v);
 		else
-			decode(t, r.kind == 5, p, r.n, &s);
+			decode(t, r.kind == 17, p, r.n, &s);
 		free(p);
 	}
 	ft_ids_release(&v);

@@ -395,6 +395,26 @@ static void unknown_characters(void)
 	ft_ids_release(&v);
 }
 
+/* Which added tokens a text can form. */
+static void modes(void)
+{
+#define TWO                                                               \
+	"{\"added_tokens\":[{\"id\":3," TOKEN                             \
+	"},{\"id\":4,\"content\":\"ab\","                                 \
+	"\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"        \
+	"\"normalized\":true,\"special\":false},{\"id\":4,\"content\":"   \
+	"\"aa\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false," \
+	"\"normalized\":true,\"special\":false}]," MODEL "}"
+	static const int32_t all[] = {3, 4, 1}, special[] = {4, 1},
+			     none[] = {0, 2};
+
+	encodes_as(TWO, "xaab", 0, all, 3, "all added tokens");
+	encodes_as(TWO, "xaab", FT_TOK_NO_ADDED, special, 2,
+		   "those that are not special");
+	encodes_as(TWO, "xaab", FT_TOK_PLAIN, none, 2, "none");
+#undef TWO
+}
+
 /* tokenizer_config.json beside a tokenizer.json whose template adds <s>. */
 static void with_config(const char *config, bool before, bool after)
 {
@@ -669,6 +689,7 @@ int main(void)
 	small_files();
 	last_rank();
 	unknown_characters();
+	modes();
 	around_a_text();
 	plain_merging();
 	edges();
