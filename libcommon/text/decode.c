@@ -151,17 +151,20 @@ static void byte_fallback(const struct list *in, struct list *out)
 
 /* --- strings -------------------------------------------------------------- */
 
-static void replace(const struct ft_bytes *w, const struct ft_bytes *pattern,
+static void replace(const struct ft_bytes *w, const struct ft_pattern *pattern,
 		    const struct ft_bytes *content, struct ft_str *out)
 {
-	const char *s = w->s, *end = s + w->n, *p;
+	const char *p = w->s, *end = p + w->n, *a, *z;
+	struct ft_regex_run run = {0};
 
-	while ((p = memmem(s, (size_t)(end - s), pattern->s, pattern->n))) {
-		ft_str_add(out, s, (size_t)(p - s));
+	ft_pattern_begin(pattern, &run, p, end);
+	while (ft_pattern_next(pattern, &run, p, end, &a, &z)) {
+		ft_str_add(out, p, (size_t)(a - p));
 		ft_str_add(out, content->s, content->n);
-		s = p + pattern->n;
+		p = z;
 	}
-	ft_str_add(out, s, (size_t)(end - s));
+	ft_str_add(out, p, (size_t)(end - p));
+	ft_regex_run_release(&run);
 }
 
 static void strip(const struct ft_decoder *d, struct ft_bytes w,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tokenizer.json to components.  What is not known is refused by name; fields
- * that the tokenizers package does not look at are not looked at here either
- * (padding and truncation are switched off by its users at every call).
+ * tokenizer.json to what is done before the model sees a text.  What is not
+ * known is refused by name; fields that the tokenizers package does not look at
+ * are not looked at here either (padding and truncation are switched off by its
+ * users at every call).
  */
 #include "libcommon/text/load.h"
 
@@ -55,10 +56,8 @@ int ft_load_str(struct ft_tok *k, const struct ft_json *o, const char *part,
 	return 0;
 }
 
-/* A string member of exactly one character. */
-static int want_char(struct ft_tok *k, const struct ft_json *o,
-		     const char *part, const char *key, struct ft_bytes *out,
-		     struct ft_err *err)
+int ft_load_char(struct ft_tok *k, const struct ft_json *o, const char *part,
+		 const char *key, struct ft_bytes *out, struct ft_err *err)
 {
 	if (ft_load_str(k, o, part, key, out, err))
 		return -1;
@@ -85,35 +84,33 @@ int ft_load_flag(const struct ft_json *o, const char *part, const char *key,
 	return rc < 0 ? -1 : 0;
 }
 
-/* pattern of Replace: {"String": ...}, not empty. */
-static int want_pattern(struct ft_tok *k, const struct ft_json *o,
-			const char *part, struct ft_bytes *out,
-			struct ft_err *err)
+int ft_load_pattern(struct ft_tok *k, const struct ft_json *o, const char *part,
+		    struct ft_pattern *out, struct ft_err *err)
 {
 	const struct ft_json *p = ft_json_get(o, "pattern");
+	bool regex = ft_json_get(p, "Regex") != NULL;
+	struct ft_err why;
 
-	if (ft_json_get(p, "Regex"))
-		return ft_err_set(
-			err, FT_EXIT_DATA,
-			"%s 'Replace' by a regular expression is not supported",
-			part);
 	if (ft_load_absent(p))
 		return ft_err_set(err, FT_EXIT_DATA, "%s: no 'pattern'", part);
-	if (ft_load_str(k, p, part, "String", out, err))
+	out->kind = regex ? FT_PAT_REGEX : FT_PAT_STRING;
+	if (ft_load_str(k, p, part, regex ? "Regex" : "String", &out->string,
+			err))
 		return -1;
-	if (!out->n)
+	if (!out->string.n)
 		return ft_err_set(err, FT_EXIT_DATA, "%s: the pattern is empty",
 				  part);
+	if (regex && ft_regex_compile(&k->arena, out->string.s, out->string.n,
+				      &out->re, &why))
+		return ft_err_set(err, FT_EXIT_DATA,
+				  "%s: regular expression '%.64s': %s", part,
+				  out->string.s, why.msg);
 	return 0;
 }
 
 /* Call one() for v, or for each member of the Sequences in it; v NULL: none. */
-typedef int part_fn(struct ft_tok *k, const struct ft_json *v, const char *type,
-		    struct ft_err *err);
-
-static int each_part(struct ft_tok *k, const struct ft_json *v,
-		     const char *part, const char *list, part_fn *one,
-		     struct ft_err *err)
+int ft_load_parts(struct ft_tok *k, const struct ft_json *v, const char *part,
+		  const char *list, ft_load_part_fn *one, struct ft_err *err)
 {
 	const struct ft_json *c;
 	const char *type;
@@ -130,7 +127,7 @@ static int each_part(struct ft_tok *k, const struct ft_json *v,
 		return ft_err_set(err, FT_EXIT_DATA, "%s: Sequence has no '%s'",
 				  part, list);
 	for (c = c->child; c; c = c->next)
-		if (each_part(k, c, part, list, one, err))
+		if (ft_load_parts(k, c, part, list, one, err))
 			return -1;
 	return 0;
 }
@@ -140,21 +137,30 @@ static int each_part(struct ft_tok *k, const struct ft_json *v,
 static int read_norm(struct ft_tok *k, const struct ft_json *v,
 		     const char *type, struct ft_err *err)
 {
+	/* in the order of their enum */
+	static const char *const name[] = {
+		"Prepend", "Replace", "NFC",          "NFD",       "NFKC",
+		"NFKD",    "Strip",   "StripAccents", "Lowercase", "ByteLevel"};
+	static const char part[] = "normalizer";
 	struct ft_norm n = {0};
-	size_t cap = k->nnorm;
+	size_t i = 0, cap = k->nnorm;
 
-	if (!strcmp(type, "Prepend")) {
-		n.kind = FT_NORM_PREPEND;
-		if (ft_load_str(k, v, "normalizer", "prepend", &n.content, err))
-			return -1;
-	} else if (!strcmp(type, "Replace")) {
-		n.kind = FT_NORM_REPLACE;
-		if (want_pattern(k, v, "normalizer", &n.pattern, err) ||
-		    ft_load_str(k, v, "normalizer", "content", &n.content, err))
-			return -1;
-	} else {
-		return ft_load_unsupported(err, "normalizer", type);
-	}
+	while (i < sizeof(name) / sizeof(*name) && strcmp(type, name[i]) != 0)
+		i++;
+	if (i == sizeof(name) / sizeof(*name))
+		return ft_load_unsupported(err, part, type);
+	n.kind = i;
+	if (n.kind == FT_NORM_PREPEND &&
+	    ft_load_str(k, v, part, "prepend", &n.content, err))
+		return -1;
+	if (n.kind == FT_NORM_REPLACE &&
+	    (ft_load_pattern(k, v, part, &n.pattern, err) ||
+	     ft_load_str(k, v, part, "content", &n.content, err)))
+		return -1;
+	if (n.kind == FT_NORM_STRIP &&
+	    (ft_load_flag(v, part, "strip_left", &n.left, err) ||
+	     ft_load_flag(v, part, "strip_right", &n.right, err)))
+		return -1;
 	FT_GROW(k->norm, k->nnorm, cap, 1);
 	k->norm[k->nnorm++] = n;
 	return 0;
@@ -162,10 +168,10 @@ static int read_norm(struct ft_tok *k, const struct ft_json *v,
 
 /* --- pre-tokenizer -------------------------------------------------------- */
 
-/* ByteLevel, which as a pre-tokenizer, post-processor and decoder has the same
-   members. */
-static int read_bytelevel(const struct ft_json *v, const char *part,
-			  struct ft_pretok *p, struct ft_err *err)
+static const char pre[] = "pre_tokenizer";
+
+int ft_load_bytelevel(const struct ft_json *v, const char *part,
+		      struct ft_pretok *p, struct ft_err *err)
 {
 	bool regex = true, trim; /* moves offsets, not ids */
 
@@ -173,12 +179,13 @@ static int read_bytelevel(const struct ft_json *v, const char *part,
 	    ft_load_flag(v, part, "trim_offsets", &trim, err) ||
 	    ft_load_option(v, "use_regex", &regex, err))
 		return -1;
-	p->kind = regex ? FT_PRE_GPT2 : FT_PRE_BYTELEVEL;
+	p->kind = regex ? FT_PRE_SCAN : FT_PRE_BYTELEVEL;
+	p->scan = ft_scan_gpt2;
 	return 0;
 }
 
-static int read_metaspace(struct ft_tok *k, const struct ft_json *v,
-			  struct ft_pretok *p, struct ft_err *err)
+int ft_load_metaspace(struct ft_tok *k, const struct ft_json *v,
+		      struct ft_pretok *p, struct ft_err *err)
 {
 	static const char *const scheme[] = {"never", "first", "always"};
 	bool space = true;
@@ -189,7 +196,7 @@ static int read_metaspace(struct ft_tok *k, const struct ft_json *v,
 	p->kind = FT_PRE_METASPACE;
 	p->scheme = FT_PREPEND_ALWAYS;
 	p->split = true;
-	if (want_char(k, v, "pre_tokenizer", "replacement", &p->mark, err) ||
+	if (ft_load_char(k, v, pre, "replacement", &p->mark, err) ||
 	    ft_load_option(v, "split", &p->split, err) ||
 	    ft_load_option(v, "add_prefix_space", &space, err))
 		return -1;
@@ -212,247 +219,152 @@ static int read_metaspace(struct ft_tok *k, const struct ft_json *v,
 	return 0;
 }
 
+/* Digits: each of them, or runs of them and runs of others. */
+static int read_digits(const struct ft_json *v, struct ft_pretok *p,
+		       struct ft_err *err)
+{
+	bool each;
+
+	if (ft_load_flag(v, pre, "individual_digits", &each, err))
+		return -1;
+	p->kind = FT_PRE_SCAN;
+	p->scan = each ? ft_scan_digit : ft_scan_digits;
+	return 0;
+}
+
+static int read_behaviour(const struct ft_json *v, struct ft_pretok *p,
+			  struct ft_err *err)
+{
+	static const char *const name[] = {"Removed", "Isolated",
+					   "MergedWithPrevious",
+					   "MergedWithNext", "Contiguous"};
+	const char *s;
+	size_t n;
+	int i = 0, rc = ft_json_str(v, "behavior", &s, &n, err);
+
+	if (rc <= 0)
+		return rc;
+	while (i < 5 && strcmp(s, name[i]) != 0)
+		i++;
+	if (i == 5)
+		return ft_load_unsupported(err, "pre_tokenizer: behavior", s);
+	p->behaviour = i;
+	return 1;
+}
+
+static int read_split(struct ft_tok *k, const struct ft_json *v,
+		      struct ft_pretok *p, struct ft_err *err)
+{
+	int rc = read_behaviour(v, p, err);
+
+	p->kind = FT_PRE_SPLIT;
+	if (!rc)
+		return ft_err_set(err, FT_EXIT_DATA,
+				  "pre_tokenizer: no 'behavior'");
+	if (rc < 0 || ft_load_flag(v, pre, "invert", &p->invert, err) ||
+	    ft_load_pattern(k, v, pre, &p->pattern, err))
+		return -1;
+	/* All of the text is matches: the scanner need not tell which. */
+	if (p->pattern.kind == FT_PAT_REGEX &&
+	    (p->behaviour == FT_SPLIT_ISOLATED ||
+	     (p->behaviour == FT_SPLIT_REMOVED && p->invert)))
+		p->scan =
+			ft_scan_known(p->pattern.string.s, p->pattern.string.n);
+	if (p->scan)
+		p->kind = FT_PRE_SCAN;
+	return 0;
+}
+
+static int read_fixed(const struct ft_json *v, struct ft_pretok *p,
+		      struct ft_err *err)
+{
+	int64_t n = 5;
+
+	if (ft_json_int(v, "length", &n, err) < 0)
+		return -1;
+	if (n < 1)
+		return ft_err_set(err, FT_EXIT_DATA,
+				  "pre_tokenizer: length is not positive");
+	p->kind = FT_PRE_FIXED;
+	p->count = (size_t)n;
+	return 0;
+}
+
+static void split_by_class(struct ft_pretok *p, unsigned class, int behaviour)
+{
+	p->kind = FT_PRE_SPLIT;
+	p->pattern.kind = FT_PAT_CLASS;
+	p->pattern.class = class;
+	p->behaviour = behaviour;
+}
+
+static void add_pre(struct ft_tok *k, const struct ft_pretok *p)
+{
+	size_t cap = k->npre;
+
+	FT_GROW(k->pre, k->npre, cap, 1);
+	k->pre[k->npre++] = *p;
+}
+
+/* Those that are a pattern and no more. */
+static int read_simple(struct ft_tok *k, const struct ft_json *v,
+		       const char *type, struct ft_pretok *p,
+		       struct ft_err *err)
+{
+	if (!strcmp(type, "Punctuation")) {
+		split_by_class(p, FT_UC_PUNCT, FT_SPLIT_ISOLATED);
+		return read_behaviour(v, p, err) < 0 ? -1 : 0;
+	}
+	split_by_class(p, FT_UC_S, FT_SPLIT_REMOVED);
+	if (!strcmp(type, "WhitespaceSplit"))
+		return 0;
+	if (!strcmp(type, "BertPreTokenizer")) {
+		add_pre(k, p);
+		split_by_class(p, FT_UC_PUNCT, FT_SPLIT_ISOLATED);
+		return 0;
+	}
+	if (!strcmp(type, "Whitespace")) {
+		p->pattern.kind = FT_PAT_WORDS;
+		p->invert = true;
+		return 0;
+	}
+	if (!strcmp(type, "CharDelimiterSplit")) {
+		p->pattern.kind = FT_PAT_STRING;
+		return ft_load_char(k, v, pre, "delimiter", &p->pattern.string,
+				    err);
+	}
+	return ft_load_unsupported(err, pre, type);
+}
+
 static int read_pre(struct ft_tok *k, const struct ft_json *v, const char *type,
 		    struct ft_err *err)
 {
+	const struct ft_pretok letters = {.kind = FT_PRE_LETTERS};
 	struct ft_pretok p = {0};
-	size_t cap = k->npre;
 	int rc;
 
+	/* The last ByteLevel leaves the text as it is, and the model reads
+	   bytes; what comes after one sees its letters. */
 	if (k->bpe.byte_level)
-		return ft_err_set(
-			err, FT_EXIT_DATA,
-			"pre_tokenizer '%.64s' after ByteLevel is not supported",
-			type);
+		add_pre(k, &letters);
+	k->bpe.byte_level = false;
 	if (!strcmp(type, "ByteLevel")) {
-		rc = read_bytelevel(v, "pre_tokenizer", &p, err);
+		rc = ft_load_bytelevel(v, pre, &p, err);
 		k->bpe.byte_level = true;
 	} else if (!strcmp(type, "Metaspace")) {
-		rc = read_metaspace(k, v, &p, err);
+		rc = ft_load_metaspace(k, v, &p, err);
 	} else if (!strcmp(type, "Digits")) {
-		p.kind = FT_PRE_DIGITS;
-		rc = ft_load_flag(v, "pre_tokenizer", "individual_digits",
-				  &p.each, err);
+		rc = read_digits(v, &p, err);
+	} else if (!strcmp(type, "Split")) {
+		rc = read_split(k, v, &p, err);
+	} else if (!strcmp(type, "FixedLength")) {
+		rc = read_fixed(v, &p, err);
 	} else {
-		return ft_load_unsupported(err, "pre_tokenizer", type);
+		rc = read_simple(k, v, type, &p, err);
 	}
-	FT_GROW(k->pre, k->npre, cap, 1);
-	k->pre[k->npre++] = p;
+	if (!rc)
+		add_pre(k, &p);
 	return rc;
-}
-
-/* --- post-processor ------------------------------------------------------- */
-
-struct id_list {
-	int32_t **v;
-	size_t *n;
-};
-
-static int add_id(struct id_list to, const struct ft_json *id,
-		  struct ft_err *err)
-{
-	if (!id || !id->is_int || id->i < 0 || id->i >= FT_VOCAB_MAX)
-		return ft_err_set(err, FT_EXIT_DATA,
-				  "post_processor: an id is out of range");
-	*to.v = ft_xrealloc(*to.v, *to.n + 1, sizeof(**to.v));
-	(*to.v)[(*to.n)++] = (int32_t)id->i;
-	return 0;
-}
-
-static bool all_strings(const struct ft_json *list)
-{
-	if (!list || list->type != FT_JSON_ARRAY)
-		return false;
-	for (const struct ft_json *c = list->child; c; c = c->next)
-		if (c->type != FT_JSON_STRING)
-			return false;
-	return true;
-}
-
-/* The ids of a template's special token. */
-static int add_special(struct id_list to, const struct ft_json *token,
-		       struct ft_err *err)
-{
-	const struct ft_json *id = ft_json_get(token, "id");
-	const struct ft_json *ids = ft_json_get(token, "ids");
-
-	if (!ids || ids->type != FT_JSON_ARRAY)
-		return ft_err_set(err, FT_EXIT_DATA,
-				  "post_processor: a special token has no ids");
-	if (!id || id->type != FT_JSON_STRING ||
-	    !all_strings(ft_json_get(token, "tokens")))
-		return ft_err_set(
-			err, FT_EXIT_DATA,
-			"post_processor: a special token has no 'id' or no 'tokens'");
-	for (const struct ft_json *c = ids->child; c; c = c->next)
-		if (add_id(to, c, err))
-			return -1;
-	return 0;
-}
-
-/* The name in a piece of a template, which is {KIND: {id, type_id}}. */
-static const char *piece_id(const struct ft_json *piece, struct ft_err *err)
-{
-	const struct ft_json *id = ft_json_get(piece, "id");
-	const struct ft_json *type = ft_json_get(piece, "type_id");
-
-	if (id && id->type == FT_JSON_STRING && type && type->is_int &&
-	    type->i >= 0 && type->i <= UINT32_MAX)
-		return id->s;
-	ft_err_set(err, FT_EXIT_DATA,
-		   "post_processor: a piece of the template has no id");
-	return NULL;
-}
-
-/* Ids before and after "$A" in the template for one text. */
-static int read_template(struct ft_tok *k, const struct ft_json *v,
-			 struct ft_err *err)
-{
-	const struct ft_json *single = ft_json_get(v, "single");
-	const struct ft_json *pair = ft_json_get(v, "pair");
-	const struct ft_json *tokens = ft_json_get(v, "special_tokens");
-	struct id_list to = {&k->before, &k->nbefore};
-	bool seen = false;
-
-	if (!single || single->type != FT_JSON_ARRAY || !pair ||
-	    pair->type != FT_JSON_ARRAY)
-		return ft_err_set(
-			err, FT_EXIT_DATA,
-			"post_processor: no template for one text or for two");
-	for (const struct ft_json *p = single->child; p; p = p->next) {
-		const struct ft_json *t = ft_json_get(p, "SpecialToken");
-		const struct ft_json *a = ft_json_get(p, "Sequence");
-		const char *id = piece_id(t ? t : a, err);
-
-		if (!id || (t && add_special(to, ft_json_get(tokens, id), err)))
-			return -1;
-		if (t)
-			continue;
-		if (seen || strcmp(id, "A") != 0)
-			return ft_err_set(
-				err, FT_EXIT_DATA,
-				"post_processor: a template with more than '$A' is not supported");
-		seen = true;
-		to = (struct id_list){&k->after, &k->nafter};
-	}
-	if (!seen)
-		return ft_err_set(
-			err, FT_EXIT_DATA,
-			"post_processor: a template without '$A' is not supported");
-	return 0;
-}
-
-/* RobertaProcessing: one token before a text, one after it. */
-static int read_roberta(struct ft_tok *k, const struct ft_json *v,
-			struct ft_err *err)
-{
-	const struct ft_json *cls = ft_json_get(v, "cls");
-	const struct ft_json *sep = ft_json_get(v, "sep");
-	const struct id_list before = {&k->before, &k->nbefore};
-	const struct id_list after = {&k->after, &k->nafter};
-	bool flag; /* both move offsets, not ids */
-
-	if (!cls || cls->type != FT_JSON_ARRAY || cls->n != 2 ||
-	    cls->child->type != FT_JSON_STRING || !sep ||
-	    sep->type != FT_JSON_ARRAY || sep->n != 2 ||
-	    sep->child->type != FT_JSON_STRING)
-		return ft_err_set(
-			err, FT_EXIT_DATA,
-			"post_processor: 'cls' or 'sep' is not a token and its id");
-	if (ft_load_flag(v, "post_processor", "trim_offsets", &flag, err) ||
-	    ft_load_flag(v, "post_processor", "add_prefix_space", &flag, err) ||
-	    add_id(before, cls->child->next, err) ||
-	    add_id(after, sep->child->next, err))
-		return -1;
-	return 0;
-}
-
-static int read_post(struct ft_tok *k, const struct ft_json *v,
-		     const char *type, struct ft_err *err)
-{
-	bool template = !strcmp(type, "TemplateProcessing");
-	struct ft_pretok level;
-
-	if (!strcmp(type, "ByteLevel"))
-		return read_bytelevel(v, "post_processor", &level, err);
-	if (!template && strcmp(type, "RobertaProcessing") != 0)
-		return ft_load_unsupported(err, "post_processor", type);
-	if (k->templated)
-		return ft_err_set(
-			err, FT_EXIT_DATA,
-			"post_processor: two templates are not supported");
-	k->templated = true;
-	return template ? read_template(k, v, err) : read_roberta(k, v, err);
-}
-
-/* --- decoder -------------------------------------------------------------- */
-
-static int read_count(const struct ft_json *v, const char *key, size_t *out,
-		      struct ft_err *err)
-{
-	int64_t i = 0;
-
-	if (ft_json_int(v, key, &i, err) < 0)
-		return -1;
-	if (i < 0)
-		return ft_err_set(err, FT_EXIT_DATA,
-				  "decoder: '%s' is negative", key);
-	*out = (size_t)i;
-	return 0;
-}
-
-static int read_strip(struct ft_tok *k, const struct ft_json *v,
-		      struct ft_decoder *d, struct ft_err *err)
-{
-	if (want_char(k, v, "decoder", "content", &d->content, err) ||
-	    read_count(v, "start", &d->start, err) ||
-	    read_count(v, "stop", &d->stop, err))
-		return -1;
-	return 0;
-}
-
-static int read_dec_metaspace(struct ft_tok *k, const struct ft_json *v,
-			      struct ft_decoder *d, struct ft_err *err)
-{
-	struct ft_pretok p = {0};
-
-	if (read_metaspace(k, v, &p, err))
-		return -1;
-	d->pattern = p.mark;
-	d->content = ft_load_keep(k, " ", 1);
-	d->keep_first = p.scheme == FT_PREPEND_NEVER;
-	return 0;
-}
-
-static int read_dec(struct ft_tok *k, const struct ft_json *v, const char *type,
-		    struct ft_err *err)
-{
-	static const char *const name[] = {"ByteLevel",    "Replace",
-					   "ByteFallback", "Fuse",
-					   "Strip",        "Metaspace"};
-	struct ft_decoder d = {0};
-	struct ft_pretok level;
-	size_t i = 0, cap = k->ndec;
-
-	while (i < sizeof(name) / sizeof(*name) && strcmp(type, name[i]))
-		i++;
-	if (i == sizeof(name) / sizeof(*name))
-		return ft_load_unsupported(err, "decoder", type);
-	d.kind = i;
-	if (d.kind == FT_DEC_BYTELEVEL &&
-	    read_bytelevel(v, "decoder", &level, err))
-		return -1;
-	if (d.kind == FT_DEC_REPLACE &&
-	    (want_pattern(k, v, "decoder", &d.pattern, err) ||
-	     ft_load_str(k, v, "decoder", "content", &d.content, err)))
-		return -1;
-	if (d.kind == FT_DEC_STRIP && read_strip(k, v, &d, err))
-		return -1;
-	if (d.kind == FT_DEC_METASPACE && read_dec_metaspace(k, v, &d, err))
-		return -1;
-	FT_GROW(k->dec, k->ndec, cap, 1);
-	k->dec[k->ndec++] = d;
-	return 0;
 }
 
 /* --- the whole ------------------------------------------------------------ */
@@ -495,16 +407,13 @@ int ft_tok_parse(struct ft_tok *k, const char *s, size_t n, struct ft_err *err)
 	if (ft_json_parse(&a, s, n, &root, err) || check_file(root, err))
 		goto out;
 	/* The pre-tokenizer says whether the model's text is bytes. */
-	if (each_part(k, given(root, "normalizer"), "normalizer", "normalizers",
-		      read_norm, err) ||
-	    each_part(k, given(root, "pre_tokenizer"), "pre_tokenizer",
-		      "pretokenizers", read_pre, err) ||
-	    each_part(k, given(root, "post_processor"), "post_processor",
-		      "processors", read_post, err) ||
-	    each_part(k, given(root, "decoder"), "decoder", "decoders",
-		      read_dec, err))
+	if (ft_load_parts(k, given(root, "normalizer"), "normalizer",
+			  "normalizers", read_norm, err) ||
+	    ft_load_parts(k, given(root, "pre_tokenizer"), "pre_tokenizer",
+			  "pretokenizers", read_pre, err) ||
+	    ft_load_post(k, given(root, "post_processor"), err) ||
+	    ft_load_decoder(k, given(root, "decoder"), err))
 		goto out;
-	k->has_decoder = given(root, "decoder") != NULL;
 	rc = ft_load_model(k, root, err);
 out:
 	ft_arena_release(&a);

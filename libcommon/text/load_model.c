@@ -212,8 +212,7 @@ static struct ft_bytes normalized(struct ft_tok *k, struct ft_bytes content)
 
 	ft_norm_run(k->norm, k->nnorm, &c, &t);
 	s = ft_load_keep(k, t.s, t.n);
-	ft_textbuf_release(&c.norm[0]);
-	ft_textbuf_release(&c.norm[1]);
+	ft_tok_ctx_release(&c);
 	return s;
 }
 

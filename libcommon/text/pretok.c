@@ -1,130 +1,179 @@
 /* SPDX-License-Identifier: MIT */
 /* Pre-tokenizers: a text, maybe changed, cut into the pieces that BPE sees. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "libcommon/text/tok.h"
 #include "libcommon/text/unicode.h"
 
-/* Where the piece that starts at p ends; p < end. */
-typedef const char *scan_fn(const struct ft_pretok *v, const char *p,
-			    const char *end);
+/* Who gets the pieces of a text, [a, z) of it. */
+struct sink {
+	const struct ft_tok *k;
+	struct ft_tok_ctx *c;
+	const struct ft_text *t;
+	struct ft_spans *spans; /* the next in the chain, or NULL */
+	struct ft_ids *out;     /* then this gets the ids of the pieces */
+};
 
-/* --- scanners ------------------------------------------------------------- */
-
-static const char *contraction(const char *p, const char *end)
+static void add_span(struct ft_spans *v, size_t a, size_t z)
 {
-	if (end - p < 2)
-		return NULL;
-	if (p[1] == 's' || p[1] == 't' || p[1] == 'm' || p[1] == 'd')
-		return p + 2;
-	if (end - p < 3)
-		return NULL;
-	if ((p[1] == 'r' && p[2] == 'e') || (p[1] == 'v' && p[2] == 'e') ||
-	    (p[1] == 'l' && p[2] == 'l'))
-		return p + 3;
-	return NULL;
+	FT_GROW(v->v, v->n, v->cap, 1);
+	v->v[v->n++] = (struct ft_span){a, z};
 }
+
+static void piece(const struct sink *k, const char *a, const char *z)
+{
+	size_t at = (size_t)(a - k->t->s);
+
+	if (a == z)
+		return;
+	if (k->spans)
+		add_span(k->spans, at, at + (size_t)(z - a));
+	else
+		ft_bpe_encode(&k->k->bpe, &k->c->bpe, a, (size_t)(z - a),
+			      k->t->base + (uint32_t)at, k->out);
+}
+
+/* --- Split ---------------------------------------------------------------- */
+
+/* A stretch of text that the pattern matches, or one that it does not. */
+struct stretch {
+	const char *a, *z;
+	bool match;
+};
 
 /*
- * 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
- *
- * White space before something else keeps its last character for it.
+ * Behaviours that join a match to what stands beside it: last is what came
+ * before and is not yet a piece (a NULL: nothing).
  */
-const char *ft_scan_gpt2(const char *p, const char *end)
+static void join(const struct sink *k, const struct ft_pretok *v,
+		 struct stretch s, struct stretch *last, bool *before)
 {
-	enum { CLASS = FT_UC_L | FT_UC_N | FT_UC_S };
-	const char *q = p, *last = p;
-	unsigned kind;
+	bool same = s.match == *before, glue = false;
 
-	if (*p == '\'' && (q = contraction(p, end)))
-		return q;
-	q = p + (*p == ' ');
-	if (q < end) {
-		const char *r = q;
-
-		kind = ft_uc(ft_utf8_next(&r)) & CLASS;
-		if (!(kind & FT_UC_S)) {
-			do
-				q = r;
-			while (r < end &&
-			       (ft_uc(ft_utf8_next(&r)) & CLASS) == kind);
-			return q;
-		}
-	}
-	while (q < end) {
-		const char *r = q;
-
-		if (!(ft_uc(ft_utf8_next(&r)) & FT_UC_S))
-			return last > p ? last : q;
-		last = q;
-		q = r;
-	}
-	return end;
-}
-
-static const char *scan_gpt2(const struct ft_pretok *v, const char *p,
-			     const char *end)
-{
-	(void)v;
-	return ft_scan_gpt2(p, end);
-}
-
-static const char *scan_digits(const struct ft_pretok *v, const char *p,
-			       const char *end)
-{
-	unsigned kind = ft_uc(ft_utf8_next(&p)) & FT_UC_NUM;
-
-	while (p < end && !(kind && v->each)) {
-		const char *r = p;
-
-		if ((ft_uc(ft_utf8_next(&r)) & FT_UC_NUM) != kind)
-			break;
-		p = r;
-	}
-	return p;
-}
-
-/* A piece begins at each mark. */
-static const char *scan_metaspace(const struct ft_pretok *v, const char *p,
-				  const char *end)
-{
-	const char *q;
-
-	if (!v->split)
-		return end;
-	ft_utf8_next(&p);
-	q = memmem(p, (size_t)(end - p), v->mark.s, v->mark.n);
-	return q ? q : end;
-}
-
-static const char *scan_all(const struct ft_pretok *v, const char *p,
-			    const char *end)
-{
-	(void)v;
-	(void)p;
-	return end;
-}
-
-static scan_fn *scanner(const struct ft_pretok *v)
-{
-	switch (v->kind) {
-	case FT_PRE_GPT2:
-		return scan_gpt2;
-	case FT_PRE_DIGITS:
-		return scan_digits;
-	case FT_PRE_METASPACE:
-		return scan_metaspace;
-	case FT_PRE_BYTELEVEL:
+	switch (v->behaviour) {
+	case FT_SPLIT_CONTIGUOUS:
+		glue = same;
+		break;
+	case FT_SPLIT_PREVIOUS:
+		glue = s.match && !*before;
+		break;
+	case FT_SPLIT_NEXT:
+		glue = !s.match && *before;
+		break;
+	case FT_SPLIT_REMOVED:
+	case FT_SPLIT_ISOLATED:
 		break;
 	}
-	return scan_all;
+	*before = s.match;
+	if (glue && last->a) {
+		last->z = s.z;
+		return;
+	}
+	if (last->a)
+		piece(k, last->a, last->z);
+	*last = s;
+}
+
+static void split(const struct sink *k, const struct ft_pretok *v,
+		  const char *p, const char *end)
+{
+	struct ft_regex_run *r = &k->c->run;
+	struct stretch last = {0};
+	bool before = false, more;
+
+	ft_pattern_begin(&v->pattern, r, p, end);
+	while (p < end) {
+		struct stretch s[2] = {{p, end, v->invert},
+				       {end, end, !v->invert}};
+
+		more = ft_pattern_next(&v->pattern, r, p, end, &s[1].a,
+				       &s[1].z);
+		s[0].z = more ? s[1].a : end;
+		for (int i = 0; i < 1 + more; i++) {
+			if (s[i].a == s[i].z)
+				continue;
+			if (v->behaviour > FT_SPLIT_ISOLATED)
+				join(k, v, s[i], &last, &before);
+			else if (v->behaviour == FT_SPLIT_ISOLATED ||
+				 !s[i].match)
+				piece(k, s[i].a, s[i].z);
+		}
+		p = more ? s[1].z : end;
+	}
+	if (last.a)
+		piece(k, last.a, last.z);
+}
+
+/* --- cutting -------------------------------------------------------------- */
+
+/* A piece begins at each mark. */
+static void cut_marks(const struct sink *k, const struct ft_bytes *mark,
+		      const char *p, const char *end)
+{
+	while (p < end) {
+		const char *q = p;
+
+		ft_utf8_next(&q);
+		q = memmem(q, (size_t)(end - q), mark->s, mark->n);
+		q = q ? q : end;
+		piece(k, p, q);
+		p = q;
+	}
+}
+
+static void cut_fixed(const struct sink *k, size_t count, const char *p,
+		      const char *end)
+{
+	while (p < end) {
+		const char *q = p;
+
+		for (size_t i = 0; i < count && q < end; i++)
+			ft_utf8_next(&q);
+		piece(k, p, q);
+		p = q;
+	}
+}
+
+static void cut(const struct sink *k, const struct ft_pretok *v, size_t a,
+		size_t z)
+{
+	const char *p = k->t->s + a, *end = k->t->s + z;
+
+	switch (v->kind) {
+	case FT_PRE_SCAN:
+		while (p < end) {
+			const char *q = v->scan(p, end);
+
+			piece(k, p, q);
+			p = q;
+		}
+		break;
+	case FT_PRE_SPLIT:
+		split(k, v, p, end);
+		break;
+	case FT_PRE_FIXED:
+		cut_fixed(k, v->count, p, end);
+		break;
+	case FT_PRE_METASPACE:
+		if (v->split) {
+			cut_marks(k, &v->mark, p, end);
+			break;
+		}
+		/* fall through */
+	case FT_PRE_BYTELEVEL:
+	case FT_PRE_LETTERS:
+		piece(k, p, end);
+		break;
+	}
 }
 
 /* --- changes of the text -------------------------------------------------- */
 
 static bool changes(const struct ft_pretok *v)
 {
-	return v->kind == FT_PRE_METASPACE || v->prefix_space;
+	return v->kind == FT_PRE_METASPACE || v->kind == FT_PRE_LETTERS ||
+	       v->prefix_space;
 }
 
 static void put_first(struct ft_textbuf *b, const struct ft_text *t,
@@ -174,6 +223,8 @@ static void change(const struct ft_pretok *v, const struct ft_text *t,
 
 		if (v->kind == FT_PRE_METASPACE) {
 			metaspace(v, t, s, b);
+		} else if (v->kind == FT_PRE_LETTERS) {
+			ft_norm_letters(t, s.a, s.z, b);
 		} else {
 			if (t->s[s.a] != ' ')
 				put_first(b, t, &space, s.a);
@@ -184,47 +235,6 @@ static void change(const struct ft_pretok *v, const struct ft_text *t,
 }
 
 /* --- the chain ------------------------------------------------------------ */
-
-static void add_span(struct ft_spans *v, size_t a, size_t z)
-{
-	FT_GROW(v->v, v->n, v->cap, 1);
-	v->v[v->n++] = (struct ft_span){a, z};
-}
-
-static void cut(const struct ft_pretok *v, const struct ft_text *t,
-		const struct ft_spans *in, struct ft_spans *out)
-{
-	scan_fn *scan = scanner(v);
-
-	out->n = 0;
-	for (size_t i = 0; i < in->n; i++) {
-		const char *p = t->s + in->v[i].a, *end = t->s + in->v[i].z;
-
-		while (p < end) {
-			const char *q = scan(v, p, end);
-
-			add_span(out, (size_t)(p - t->s), (size_t)(q - t->s));
-			p = q;
-		}
-	}
-}
-
-/* Pieces of [a, z) to ids; v NULL: it is one piece. */
-static void encode(const struct ft_tok *k, struct ft_tok_ctx *c,
-		   const struct ft_pretok *v, const struct ft_text *t, size_t a,
-		   size_t z, struct ft_ids *out)
-{
-	scan_fn *scan = v ? scanner(v) : scan_all;
-	const char *p = t->s + a, *end = t->s + z;
-
-	while (p < end) {
-		const char *q = scan(v, p, end);
-
-		ft_bpe_encode(&k->bpe, &c->bpe, p, (size_t)(q - p),
-			      t->base + (uint32_t)(p - t->s), out);
-		p = q;
-	}
-}
 
 /* Offsets in a changed text to those in the text given. */
 static void map_offsets(const struct ft_text *t, struct ft_ids *out, size_t i)
@@ -239,35 +249,39 @@ static void map_offsets(const struct ft_text *t, struct ft_ids *out, size_t i)
 	}
 }
 
+/* Without a pre-tokenizer the text is one piece. */
+static const struct ft_pretok whole = {.kind = FT_PRE_BYTELEVEL};
+
 void ft_pretok_run(const struct ft_tok *k, struct ft_tok_ctx *c,
 		   const struct ft_text *text, size_t a, size_t z,
 		   struct ft_ids *out)
 {
-	const struct ft_pretok *v = k->pre;
+	const struct ft_pretok *v = k->npre ? k->pre : &whole;
 	struct ft_text t = *text;
-	size_t from = out->n, n = k->npre, cur = 0, nbuf = 0;
+	struct sink sink = {k, c, &t, NULL, out};
+	size_t from = out->n, n = k->npre ? k->npre : 1, cur = 0, nbuf = 0;
 
-	if (!n || (n == 1 && !changes(v))) {
-		encode(k, c, n ? v : NULL, &t, a, z, out);
+	if (n == 1 && !changes(v)) {
+		cut(&sink, v, a, z);
 		map_offsets(&t, out, from);
 		return;
 	}
 	c->spans[0].n = 0;
 	add_span(&c->spans[0], a, z);
 	for (size_t i = 0; i < n; i++, v++) {
+		struct ft_spans *in = &c->spans[cur];
+
 		if (changes(v)) {
 			struct ft_textbuf *b = &c->pre[nbuf++ & 1];
 
-			change(v, &t, &c->spans[cur], b);
+			change(v, &t, in, b);
 			t = ft_textbuf_text(b);
 		}
-		if (i + 1 == n)
-			break;
-		cut(v, &t, &c->spans[cur], &c->spans[!cur]);
 		cur = !cur;
+		c->spans[cur].n = 0;
+		sink.spans = i + 1 < n ? &c->spans[cur] : NULL;
+		for (size_t j = 0; j < in->n; j++)
+			cut(&sink, v, in->v[j].a, in->v[j].z);
 	}
-	for (size_t i = 0; i < c->spans[cur].n; i++)
-		encode(k, c, v, &t, c->spans[cur].v[i].a, c->spans[cur].v[i].z,
-		       out);
 	map_offsets(&t, out, from);
 }

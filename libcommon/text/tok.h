@@ -22,6 +22,7 @@
 #include "libcommon/base/mem.h"
 #include "libcommon/base/str.h"
 #include "libcommon/text/bpe.h"
+#include "libcommon/text/regex.h"
 #include "libcommon/text/tokenizer.h"
 #include "libcommon/text/vocab.h"
 
@@ -70,21 +71,62 @@ struct ft_spans {
 
 /* --- components ----------------------------------------------------------- */
 
-struct ft_norm {
-	enum { FT_NORM_PREPEND, FT_NORM_REPLACE } kind;
-	struct ft_bytes pattern, content;
+/* What Split, Replace and their kind look for. */
+struct ft_pattern {
+	enum {
+		FT_PAT_STRING, /* never empty */
+		FT_PAT_REGEX,
+		FT_PAT_CLASS, /* one character of class */
+		FT_PAT_WORDS, /* Whitespace's \w+|[^\w\s]+ */
+	} kind;
+	struct ft_bytes string;
+	struct ft_regex *re;
+	unsigned class; /* FT_UC_* */
 };
+
+struct ft_norm {
+	enum {
+		FT_NORM_PREPEND,
+		FT_NORM_REPLACE,
+		FT_NORM_NFC,
+		FT_NORM_NFD,
+		FT_NORM_NFKC,
+		FT_NORM_NFKD,
+		FT_NORM_STRIP,
+		FT_NORM_STRIP_ACCENTS,
+		FT_NORM_LOWERCASE,
+		FT_NORM_LETTERS, /* ByteLevel */
+	} kind;
+	struct ft_pattern pattern;
+	struct ft_bytes content;
+	bool left, right; /* Strip */
+};
+
+/* Where the piece that starts at p ends; p < end. */
+typedef const char *ft_scan_fn(const char *p, const char *end);
 
 struct ft_pretok {
 	enum {
+		FT_PRE_SCAN,      /* scan says where each piece ends */
 		FT_PRE_BYTELEVEL, /* use_regex false: cuts nothing */
-		FT_PRE_GPT2,      /* ByteLevel with its expression */
+		FT_PRE_LETTERS, /* spell bytes as ByteLevel does, cut nothing */
 		FT_PRE_METASPACE,
-		FT_PRE_DIGITS,
+		FT_PRE_SPLIT, /* by pattern and behaviour */
+		FT_PRE_FIXED, /* FixedLength: count characters each */
 	} kind;
+	ft_scan_fn *scan;
+	struct ft_pattern pattern;
+	enum {
+		FT_SPLIT_REMOVED,
+		FT_SPLIT_ISOLATED,
+		FT_SPLIT_PREVIOUS, /* MergedWithPrevious */
+		FT_SPLIT_NEXT,     /* MergedWithNext */
+		FT_SPLIT_CONTIGUOUS,
+	} behaviour;
+	bool invert;
+	size_t count;
 	bool prefix_space; /* ByteLevel */
 	bool split;        /* Metaspace */
-	bool each;         /* Digits, individual_digits */
 	enum { FT_PREPEND_NEVER, FT_PREPEND_FIRST, FT_PREPEND_ALWAYS } scheme;
 	struct ft_bytes mark; /* Metaspace's replacement */
 };
@@ -98,7 +140,8 @@ struct ft_decoder {
 		FT_DEC_STRIP,
 		FT_DEC_METASPACE,
 	} kind;
-	struct ft_bytes pattern, content; /* Metaspace: pattern is the mark */
+	struct ft_pattern pattern; /* Metaspace: the mark */
+	struct ft_bytes content;
 	size_t start, stop;
 	bool keep_first; /* Metaspace that prepends nothing */
 };
@@ -137,9 +180,13 @@ struct ft_added {
 struct ft_tok_ctx {
 	struct ft_tok_ctx *next;
 	struct ft_bpe_ctx bpe;
+	struct ft_regex_run run;
+	struct ft_nf_char *nf; /* [capnf] a stretch being normalized */
+	size_t capnf;
 	struct ft_textbuf norm[2], pre[2];
 	struct ft_spans spans[2];
 };
+void ft_tok_ctx_release(struct ft_tok_ctx *c);
 
 struct ft_tok {
 	struct ft_arena arena; /* all strings */
@@ -172,14 +219,29 @@ struct ft_tok {
 /* Run the normalizers; t points into c when it was changed. */
 void ft_norm_run(const struct ft_norm *v, size_t n, struct ft_tok_ctx *c,
 		 struct ft_text *t);
+/* Spell [a, z) of t in GPT-2's letters; each counts as its whole character. */
+void ft_norm_letters(const struct ft_text *t, size_t a, size_t z,
+		     struct ft_textbuf *b);
+
+/* pattern.c */
+void ft_pattern_begin(const struct ft_pattern *v, struct ft_regex_run *r,
+		      const char *begin, const char *end);
+/* The first match at or after p: [*a, *z), never empty. */
+bool ft_pattern_next(const struct ft_pattern *v, struct ft_regex_run *r,
+		     const char *p, const char *end, const char **a,
+		     const char **z);
 
 /* pretok.c: cut [a, z) of text into pieces and append their ids. */
 void ft_pretok_run(const struct ft_tok *k, struct ft_tok_ctx *c,
 		   const struct ft_text *text, size_t a, size_t z,
 		   struct ft_ids *out);
 
-/* Where the piece that starts at p ends, by GPT-2's expression; p < end. */
-const char *ft_scan_gpt2(const char *p, const char *end);
+/* scan.c */
+ft_scan_fn ft_scan_gpt2;
+ft_scan_fn ft_scan_digits; /* Digits: runs of them, runs of others */
+ft_scan_fn ft_scan_digit;  /* one by one */
+/* The scanner written for an expression that always matches, or NULL. */
+ft_scan_fn *ft_scan_known(const char *regex, size_t n);
 
 /* added.c */
 struct ft_found {

@@ -83,6 +83,57 @@ static int32_t numbered_token(const struct ft_tok *k,
 	return (int32_t)v->i;
 }
 
+/* --- what is put around a text -------------------------------------------- */
+
+/* Classes that put BOS and EOS around a text by flags of their own. */
+static bool has_ends(const struct ft_json *conf)
+{
+	static const char *const class[] = {
+		"LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer",
+		"CohereTokenizer"};
+	const struct ft_json *v = ft_json_get(conf, "tokenizer_class");
+
+	for (int i = 0; i < 4 && v && v->type == FT_JSON_STRING; i++) {
+		size_t n = strlen(class[i]);
+
+		if (!strncmp(v->s, class[i], n) &&
+		    (!v->s[n] || !strcmp(v->s + n, "Fast")))
+			return true;
+	}
+	return false;
+}
+
+static void set_end(int32_t **v, size_t *n, bool add, int32_t id)
+{
+	*v = ft_xrealloc(*v, 1, sizeof(**v));
+	(*v)[0] = id;
+	*n = add;
+}
+
+/*
+ * Where tokenizer_config.json says add_bos_token or add_eos_token, and its
+ * class heeds them, they replace the template of tokenizer.json: the class
+ * itself does so when it is loaded.  A token to add must be named.
+ */
+static int replace_template(struct ft_tok *k, const struct ft_json *conf,
+			    struct ft_err *err)
+{
+	bool bos = true, eos = false;
+	int a, b;
+
+	if (!has_ends(conf))
+		return 0;
+	a = ft_json_bool(conf, "add_bos_token", &bos, err);
+	b = ft_json_bool(conf, "add_eos_token", &eos, err);
+	if (a < 0 || b < 0)
+		return -1;
+	if ((!a && !b) || (bos && k->bos < 0) || (eos && k->eos < 0))
+		return 0;
+	set_end(&k->before, &k->nbefore, bos, k->bos);
+	set_end(&k->after, &k->nafter, eos, k->eos);
+	return 0;
+}
+
 static int find_ends(struct ft_tok *k, const char *dir, struct ft_err *err)
 {
 	static const char *const other[] = {"generation_config.json",
@@ -92,7 +143,8 @@ static int find_ends(struct ft_tok *k, const char *dir, struct ft_err *err)
 	int rc = read_config(&a, dir, "tokenizer_config.json", &conf, err);
 
 	if (rc > 0 && (named_token(k, conf, "bos_token", &k->bos, err) ||
-		       named_token(k, conf, "eos_token", &k->eos, err))) {
+		       named_token(k, conf, "eos_token", &k->eos, err) ||
+		       replace_template(k, conf, err))) {
 		ft_err_at(err, "tokenizer_config.json", 0);
 		rc = -1;
 	}
@@ -212,15 +264,16 @@ int ft_tok_from_json(struct ft_tok **out, const char *s, size_t n,
 	return 0;
 }
 
-static void ctx_free(struct ft_tok_ctx *c)
+void ft_tok_ctx_release(struct ft_tok_ctx *c)
 {
 	ft_bpe_ctx_release(&c->bpe);
+	ft_regex_run_release(&c->run);
+	free(c->nf);
 	for (int i = 0; i < 2; i++) {
 		ft_textbuf_release(&c->norm[i]);
 		ft_textbuf_release(&c->pre[i]);
 		free(c->spans[i].v);
 	}
-	free(c);
 }
 
 void ft_tok_free(struct ft_tok *k)
@@ -231,7 +284,8 @@ void ft_tok_free(struct ft_tok *k)
 		struct ft_tok_ctx *c = k->idle;
 
 		k->idle = c->next;
-		ctx_free(c);
+		ft_tok_ctx_release(c);
+		free(c);
 	}
 	ft_bpe_release(&k->bpe);
 	ft_added_release(&k->added);
@@ -274,9 +328,19 @@ static void give_back(const struct ft_tok *t, struct ft_tok_ctx *c)
 	pthread_mutex_unlock(&k->lock);
 }
 
+/* The next added token that text may form. */
+static bool next_added(const struct ft_tok *k, const struct ft_trie *t,
+		       const char *s, size_t n, size_t done, unsigned flags,
+		       struct ft_found *f)
+{
+	return !(flags & FT_TOK_PLAIN) &&
+	       ft_added_next(&k->added, t, s, n, f->after, done,
+			     flags & FT_TOK_NO_ADDED, f);
+}
+
 /* What lies between added tokens of the first pass. */
 static void encode_gap(const struct ft_tok *k, struct ft_tok_ctx *c,
-		       const char *s, size_t a, size_t z, bool no_special,
+		       const char *s, size_t a, size_t z, unsigned flags,
 		       struct ft_ids *out)
 {
 	struct ft_text t = {s + a, z - a, NULL, NULL, (uint32_t)a};
@@ -284,8 +348,7 @@ static void encode_gap(const struct ft_tok *k, struct ft_tok_ctx *c,
 	size_t done = 0;
 
 	ft_norm_run(k->norm, k->nnorm, c, &t);
-	while (ft_added_next(&k->added, &k->added.normalized, t.s, t.n, f.after,
-			     done, no_special, &f)) {
+	while (next_added(k, &k->added.normalized, t.s, t.n, done, flags, &f)) {
 		if (done < f.a)
 			ft_pretok_run(k, c, &t, done, f.a, out);
 		ft_ids_put(out, f.tok->id, ft_text_from(&t, f.a),
@@ -306,7 +369,6 @@ static void put_ids(const int32_t *id, size_t n, uint32_t at,
 int ft_tok_encode(const struct ft_tok *k, const char *s, size_t n,
 		  unsigned flags, struct ft_ids *out, struct ft_err *err)
 {
-	bool no_special = flags & FT_TOK_NO_ADDED;
 	struct ft_tok_ctx *c;
 	struct ft_found f = {0};
 	size_t done = 0, valid;
@@ -322,15 +384,14 @@ int ft_tok_encode(const struct ft_tok *k, const char *s, size_t n,
 	c = borrow(k);
 	if (flags & FT_TOK_SPECIALS)
 		put_ids(k->before, k->nbefore, 0, out);
-	while (ft_added_next(&k->added, &k->added.raw, s, n, f.after, done,
-			     no_special, &f)) {
+	while (next_added(k, &k->added.raw, s, n, done, flags, &f)) {
 		if (done < f.a)
-			encode_gap(k, c, s, done, f.a, no_special, out);
+			encode_gap(k, c, s, done, f.a, flags, out);
 		ft_ids_put(out, f.tok->id, (uint32_t)f.a, (uint32_t)f.z);
 		done = f.z;
 	}
 	if (done < n)
-		encode_gap(k, c, s, done, n, no_special, out);
+		encode_gap(k, c, s, done, n, flags, out);
 	if (flags & FT_TOK_SPECIALS)
 		put_ids(k->after, k->nafter, (uint32_t)n, out);
 	give_back(k, c);

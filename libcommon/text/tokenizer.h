@@ -16,7 +16,12 @@
 
 struct ft_tok;
 
-/* Token ids with the bytes of the input each came from. */
+/*
+ * Token ids with the bytes of the input each came from, through normalizers
+ * too: those that the package counts as a token's, before its post-processor
+ * trims white space off.  Where a token is a part of a character, just the
+ * bytes that it is made from, where that is known.
+ */
 struct ft_ids {
 	int32_t *id;
 	uint32_t *start, *end; /* byte offsets [start, end) in the text */
@@ -29,8 +34,11 @@ void ft_ids_release(struct ft_ids *v);
 /*
  * path is a directory with tokenizer.json, or a tokenizer.json.  BOS and EOS
  * are named by tokenizer_config.json beside it, else numbered by
- * generation_config.json, else by config.json.  A loaded tokenizer may be used
- * by several threads at once.
+ * generation_config.json, else by config.json.  What is put around a text is
+ * what the post-processor says, unless tokenizer_config.json says add_bos_token
+ * or add_eos_token and its tokenizer_class is of those that heed them (Llama,
+ * CodeLlama, Gemma, Cohere).  A loaded tokenizer may be used by several threads
+ * at once.
  */
 int ft_tok_load(struct ft_tok **t, const char *path, struct ft_err *err);
 /* From the text of a tokenizer.json alone: no BOS, no EOS. */
@@ -42,6 +50,7 @@ void ft_tok_free(struct ft_tok *t);
 enum {
 	FT_TOK_SPECIALS = 1, /* add what the post-processor adds */
 	FT_TOK_NO_ADDED = 2, /* text cannot form special added tokens */
+	FT_TOK_PLAIN = 4,    /* nor any other added tokens */
 };
 /*
  * Append the ids of text to out.  Text that is not UTF-8, or of more than 256

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any text through the three tokenizers of tests/data/tok: offsets stay in the
+ * Any text through the tokenizers of tests/data/tok: offsets stay in the
  * text, ids in the vocabulary, and the byte-level one gives the text back.
  */
 #include <stdint.h>
@@ -36,15 +36,18 @@ static void try(const struct ft_tok *t, const char *s, size_t n, unsigned flags,
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *const dir[] = {"tests/data/tok/small",
-					  "tests/data/tok/spm",
-					  "tests/data/tok/metaspace"};
-	static struct ft_tok *tok[3];
+	static const char *const dir[] = {
+		"tests/data/tok/small",     "tests/data/tok/spm",
+		"tests/data/tok/metaspace", "tests/data/tok/qwen",
+		"tests/data/tok/deepseek",  "tests/data/tok/o200k",
+		"tests/data/tok/falcon",    "tests/data/tok/gemma"};
+	enum { N = sizeof(dir) / sizeof(*dir) };
+	static struct ft_tok *tok[N];
 	struct ft_err err;
 
 	if (!size)
 		return 0;
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < N; i++) {
 		if (!tok[i] && ft_tok_load(&tok[i], dir[i], &err))
 			abort();
 		try(tok[i], (const char *)data + 1, size - 1, data[0] & 2,

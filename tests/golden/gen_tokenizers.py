@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Make tests/data/tok/*: python3 gen_tokenizers.py OUT
 
-Three small tokenizers trained on the text below, and what the tokenizers
-package (0.23.3) makes of texts with them: ids plain, with the template's
+Small tokenizers trained on the text below, and what the tokenizers package
+(0.23.3) makes of texts with them, the first three of kinds that were here first
+and one of each shape that model families have: ids plain, with the template's
 tokens, and with special tokens not recognised; character offsets; ids decoded
 with and without special tokens.
 """
@@ -137,6 +138,74 @@ def pieces(scheme):
     return j
 
 
+QWEN = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*"
+        r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+O200K = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+         r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+         r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
+
+
+def split(regex, behavior="Isolated"):
+    return {"type": "Split", "pattern": {"Regex": regex}, "behavior": behavior, "invert": False}
+
+
+def sequence(key, *parts):
+    return {"type": "Sequence", key: list(parts)}
+
+
+def byte_level(normalizer, *pre, **model):
+    """Byte level, cut by other expressions."""
+    j = train(pre_tokenizers.ByteLevel(add_prefix_space=False), 400, ["<s>", "</s>"],
+              TEXT, pre_tokenizers.ByteLevel.alphabet())
+    j["model"].update(model)
+    j["normalizer"] = normalizer
+    j["pre_tokenizer"] = sequence("pretokenizers", *pre)
+    j["post_processor"] = sequence("processors", LEVEL, template(0))
+    j["decoder"] = LEVEL
+    n = len(j["model"]["vocab"])
+    j["added_tokens"] += [added(n, "[x]", normalized=True, special=False),
+                          added(n + 1, "\u00e9", normalized=True, special=False)]
+    return j
+
+
+def qwen():
+    return byte_level({"type": "NFC"}, split(QWEN % ""), LEVEL)
+
+
+def llama3():
+    return byte_level(None, split(QWEN % "{1,3}"), LEVEL, ignore_merges=True)
+
+
+def deepseek():
+    return byte_level({"type": "Sequence", "normalizers": []}, split("[\r\n]"), split(r"\s?\p{L}+"), split(r"\s?\p{P}+"),
+                      split("[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"),
+                      {"type": "Digits", "individual_digits": True}, LEVEL)
+
+
+def o200k():
+    return byte_level(None, split(O200K), LEVEL)
+
+
+def falcon():
+    return byte_level(None, {"type": "Punctuation", "behavior": "Contiguous"}, dict(LEVEL, use_regex=True),
+                      {"type": "Digits", "individual_digits": False}, split("[0-9][0-9][0-9]"))
+
+
+def gemma():
+    """Space signs by Replace, a Split that never cuts, no token for a tab."""
+    j = pieces(None)
+    space = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
+    j["normalizer"] = space
+    j["pre_tokenizer"] = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
+    j["decoder"]["decoders"].pop()
+    vocab = j["model"]["vocab"]
+    vocab["<tab>"] = vocab.pop("<0x09>")
+    n = len(vocab) + 2
+    j["added_tokens"] += [added(n, "\n\n", special=False), added(n + 1, "\u2581\u2581", special=False)]
+    return j
+
+
 def expect(j, rng):
     tok = Tokenizer.from_str(json.dumps(j))
     strings = [t["content"] for t in j["added_tokens"]]
@@ -161,7 +230,9 @@ def main():
     os.makedirs(root, exist_ok=True)
     with open(os.path.join(root, "text.txt"), "w", encoding="utf-8") as f:
         f.write(TEXT)
-    for name, j in (("small", small()), ("spm", pieces(None)), ("metaspace", pieces("first"))):
+    for name, j in (("small", small()), ("spm", pieces(None)), ("metaspace", pieces("first")), ("qwen", qwen()),
+                    ("llama3", llama3()), ("deepseek", deepseek()), ("o200k", o200k()), ("falcon", falcon()),
+                    ("gemma", gemma())):
         d = os.path.join(root, name)
         os.makedirs(d, exist_ok=True)
         files = {"tokenizer.json": json.dumps(j, ensure_ascii=False) + "\n",

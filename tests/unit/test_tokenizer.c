@@ -15,9 +15,13 @@
 #include "libcommon/io/rows.h"
 #include "libcommon/text/bpe.h"
 #include "libcommon/text/unicode.h"
+#include "tests/lib/scratch.h"
 #include "tests/lib/test.h"
 
-static const char *const own[] = {"small", "spm", "metaspace"};
+static const char *const own[] = {"small", "spm",    "metaspace",
+				  "qwen",  "llama3", "deepseek",
+				  "o200k", "falcon", "gemma"};
+enum { NOWN = sizeof(own) / sizeof(*own) };
 
 static struct ft_tok *must_load(const char *path)
 {
@@ -210,11 +214,11 @@ static void refused(const char *json, const char *why)
 
 static void refusals(void)
 {
-	refused("{\"pre_tokenizer\":{\"type\":\"Punctuation\"}," MODEL "}",
-		"pre_tokenizer 'Punctuation' is not supported");
+	refused("{\"pre_tokenizer\":{\"type\":\"UnicodeScripts\"}," MODEL "}",
+		"pre_tokenizer 'UnicodeScripts' is not supported");
 	refused("{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":"
-		"[{\"type\":\"Lowercase\"}]}," MODEL "}",
-		"normalizer 'Lowercase' is not supported");
+		"[{\"type\":\"Nmt\"}]}," MODEL "}",
+		"normalizer 'Nmt' is not supported");
 	refused("{\"post_processor\":{\"type\":\"BertProcessing\"}," MODEL "}",
 		"post_processor 'BertProcessing' is not supported");
 	refused("{\"decoder\":{\"type\":\"WordPiece\"}," MODEL "}",
@@ -235,12 +239,16 @@ static void refusals(void)
 		"two tokens have the id 0");
 	refused("{\"model\":{\"vocab\":{\"a\":-1},\"merges\":[]}}",
 		"out of range");
-	refused("{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":"
-		"[" LEVEL ",{\"type\":\"Digits\"}]}," MODEL "}",
-		"'Digits' after ByteLevel");
 	refused("{\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":"
-		"\"x\"},\"content\":\"\"}," MODEL "}",
-		"regular expression is not supported");
+		"\"(?<!x)y\"},\"content\":\"\"}," MODEL "}",
+		"regular expression '(?<!x)y': '(?<' is not supported");
+	refused("{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":"
+		"\"a*\"},\"behavior\":\"Isolated\",\"invert\":false}," MODEL
+		"}",
+		"matches nothing at all");
+	refused("{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"String\":"
+		"\"a\"},\"behavior\":\"Apart\",\"invert\":false}," MODEL "}",
+		"behavior 'Apart' is not supported");
 	refused("{\"post_processor\":{\"type\":\"TemplateProcessing\","
 		"\"single\":[],\"pair\":[],\"special_tokens\":{}}," MODEL "}",
 		"without '$A'");
@@ -385,6 +393,69 @@ static void unknown_characters(void)
 	      "two in a row are one unknown token");
 	ft_tok_free(t);
 	ft_ids_release(&v);
+}
+
+/* Which added tokens a text can form. */
+static void modes(void)
+{
+#define TWO                                                               \
+	"{\"added_tokens\":[{\"id\":3," TOKEN                             \
+	"},{\"id\":4,\"content\":\"ab\","                                 \
+	"\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"        \
+	"\"normalized\":true,\"special\":false},{\"id\":4,\"content\":"   \
+	"\"aa\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false," \
+	"\"normalized\":true,\"special\":false}]," MODEL "}"
+	static const int32_t all[] = {3, 4, 1}, special[] = {4, 1},
+			     none[] = {0, 2};
+
+	encodes_as(TWO, "xaab", 0, all, 3, "all added tokens");
+	encodes_as(TWO, "xaab", FT_TOK_NO_ADDED, special, 2,
+		   "those that are not special");
+	encodes_as(TWO, "xaab", FT_TOK_PLAIN, none, 2, "none");
+#undef TWO
+}
+
+/* tokenizer_config.json beside a tokenizer.json whose template adds <s>. */
+static void with_config(const char *config, bool before, bool after)
+{
+	struct ft_ids v = {0};
+	struct ft_tok *t = NULL;
+	struct ft_err err = {0};
+	size_t n;
+	char *s = ft_read_file("tests/data/tok/spm/tokenizer.json", 1 << 20, &n,
+			       &err);
+
+	scratch_file("tokenizer.json", s, n);
+	scratch_file("tokenizer_config.json", config, strlen(config));
+	CHECK(!ft_tok_load(&t, scratch(), &err) &&
+		      !ft_tok_encode(t, "a", 1, FT_TOK_SPECIALS, &v, &err),
+	      "%s %s", config, err.msg);
+	CHECK(v.n && (v.id[0] == 1) == before && (v.id[v.n - 1] == 2) == after,
+	      "puts %d before and %d behind", before, after);
+	free(s);
+	ft_ids_release(&v);
+	ft_tok_free(t);
+}
+
+#define ENDS "\"bos_token\":\"<s>\",\"eos_token\":\"</s>\""
+
+static void around_a_text(void)
+{
+	with_config("{" ENDS "}", true, false);
+	with_config("{" ENDS ",\"tokenizer_class\":\"LlamaTokenizerFast\"}",
+		    true, false);
+	with_config("{" ENDS ",\"tokenizer_class\":\"LlamaTokenizer\","
+		    "\"add_bos_token\":false,\"add_eos_token\":true}",
+		    false, true);
+	with_config("{" ENDS ",\"tokenizer_class\":\"GemmaTokenizer\","
+		    "\"add_eos_token\":true}",
+		    true, true);
+	with_config("{" ENDS ",\"tokenizer_class\":\"GPT2Tokenizer\","
+		    "\"add_bos_token\":false,\"add_eos_token\":true}",
+		    true, false);
+	with_config("{\"tokenizer_class\":\"LlamaTokenizer\","
+		    "\"add_eos_token\":true}",
+		    true, false);
 }
 
 /* --- merging against a plain way of doing it ------------------------------- */
@@ -609,7 +680,7 @@ static void threads(void)
 
 int main(void)
 {
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < NOWN; i++) {
 		committed(own[i]);
 		long_pieces(own[i]);
 	}
@@ -618,6 +689,8 @@ int main(void)
 	small_files();
 	last_rank();
 	unknown_characters();
+	modes();
+	around_a_text();
 	plain_merging();
 	edges();
 	threads();
@@ -632,5 +705,9 @@ int main(void)
 	conformance("codellama-python", "oracle-codellama-python");
 	conformance("starcoder2", "oracle-starcoder2");
 	conformance("starcoder2", "llamacpp-starcoder");
+	conformance("qwen2.5", "oracle-qwen2.5");
+	conformance("qwen2.5", "llamacpp-qwen2");
+	conformance("deepseek-coder", "oracle-deepseek-coder");
+	conformance("deepseek-coder", "llamacpp-deepseek-coder");
 	return test_done();
 }

@@ -15,7 +15,7 @@ struct cmdline {
 	bool ids, decode, no_specials, no_eos, zstd;
 	bool length_given, long_given;
 	int kind; /* enum ft_row_kind + 1; 0: auto */
-	int on_long;
+	int on_long, match;
 	int64_t max_length;
 	char **files;
 	int nfiles;
@@ -205,6 +205,7 @@ static void load_model(struct run *r, struct ft_err *err)
 
 static void set_rules(struct run *r)
 {
+	static const unsigned match[] = {0, FT_TOK_NO_ADDED, FT_TOK_PLAIN};
 	const struct cmdline *cmd = r->cmd;
 
 	r->rules.max_length = cmd->max_length;
@@ -213,6 +214,7 @@ static void set_rules(struct run *r)
 		r->rules.max_length = 0;
 	r->rules.on_long = (enum on_long)cmd->on_long;
 	r->rules.specials = !cmd->no_specials;
+	r->rules.match = match[cmd->match];
 	r->rules.append_eos = !cmd->no_specials && !cmd->no_eos;
 	r->rules.keep_empty = cmd->ids;
 	r->rules.forced = cmd->kind > 0;
@@ -296,6 +298,8 @@ int main(int argc, char **argv)
 			"do not put the end-of-sequence text behind what is learnt"),
 		FT_FLAG(0, "no-special-tokens", &cmd.no_specials,
 			"add no special tokens at all; --decode: leave them out"),
+		FT_ENUM(0, "added-tokens", &cmd.match, "all|plain|none",
+			"those that text can form: all, not special ones, none (all)"),
 		FT_FLAG(0, "ids", &cmd.ids, "write rows with input_ids"),
 		FT_FLAG(0, "decode", &cmd.decode,
 			"write rows with the text of their ids"),

@@ -42,9 +42,10 @@ static int encode(const struct rules *r, const struct ft_row *row,
 		  const char *s, size_t n, struct ft_ids *out,
 		  struct ft_err *err)
 {
+	unsigned flags = r->match | (r->specials ? FT_TOK_SPECIALS : 0);
+
 	ft_ids_clear(out);
-	if (ft_tok_encode(r->tok, s, n, r->specials ? FT_TOK_SPECIALS : 0, out,
-			  err))
+	if (ft_tok_encode(r->tok, s, n, flags, out, err))
 		return ft_err_at(err, row->file, row->line);
 	return 0;
 }

@@ -21,6 +21,7 @@ struct rules {
 	int64_t max_length; /* 0: none */
 	enum on_long on_long;
 	bool specials;   /* the template's ids */
+	unsigned match;  /* added tokens that text forms: flags of encode */
 	bool append_eos; /* to what a model learns to write */
 	bool keep_empty; /* rows with nothing to learn from stay */
 	int kind;        /* enum ft_row_kind; -1 until a row says */
