@@ -109,6 +109,48 @@ static int bind(struct jx *x, const struct jbuiltin *f,
 	return 0;
 }
 
+/*
+ * What `safe` and `escape` make is Markup, which escapes what it is joined
+ * with.  Some filters keep it Markup, some see any string in it; the rest would
+ * do other things to it than to a string, and is refused.
+ */
+static bool keeps_markup(const struct jbuiltin *f)
+{
+	static const char *const names[] = {"upper", "lower",  "capitalize",
+					    "title", "center", "trim"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (!strcmp(f->name, names[i]))
+			return jinja_filter(names[i]) == f;
+	return false;
+}
+
+static bool takes_markup(const struct jbuiltin *f)
+{
+	static const char *const names[] = {
+		"safe",	 "e",	     "escape",	"string", "length", "count",
+		"d",	 "default",  "tojson",	"join",	  "list",   "int",
+		"float", "wordcount", "replace"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (!strcmp(f->name, names[i]))
+			return jinja_filter(names[i]) == f;
+	return jinja_test(f->name) == f;
+}
+
+static int mark_safe(struct jx *x, const struct jbuiltin *f, struct jval *v)
+{
+	struct jstr *s;
+
+	if (!keeps_markup(f))
+		return 0;
+	s = jx_alloc(x, sizeof(*s));
+	*s = *v->u.s;
+	s->safe = true;
+	*v = jv_str(s);
+	return 0;
+}
+
 int jx_builtin(struct jx *x, const struct jbuiltin *f, const struct jval *self,
 	       const struct jargs *args, struct jval *out)
 {
@@ -120,10 +162,16 @@ int jx_builtin(struct jx *x, const struct jbuiltin *f, const struct jval *self,
 		of = *self;
 	if (jx_step(x) || bind(x, f, args, v))
 		return -1;
+	if (of.t == V_STR && of.u.s->safe && !keeps_markup(f) &&
+	    !takes_markup(f))
+		return jx_err(x, "'%s' of Markup (safe, escape) is not supported",
+			      f->name);
 	if (++x->depth > JX_DEPTH)
 		return jx_err(x, "nested too deep");
 	rc = f->fn(x, &of, v, args, &result);
 	x->depth--;
+	if (!rc && of.t == V_STR && of.u.s->safe)
+		rc = mark_safe(x, f, &result);
 	*out = result;
 	return rc;
 }

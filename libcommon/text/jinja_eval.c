@@ -229,6 +229,10 @@ int jx_binary(struct jx *x, enum jtok op, const struct jval *a,
 		return int_op(x, op, jv_i(a), jv_i(b), out);
 	if (jv_is_num(a) && jv_is_num(b))
 		return float_op(x, op, jv_f(a), jv_f(b), out);
+	if (op != T_ADD && ((a->t == V_STR && a->u.s->safe) ||
+			    (b->t == V_STR && b->u.s->safe)))
+		return jx_err(x, "'%s' of Markup (safe, escape) is not supported",
+			      op_name(op));
 	if (op == T_MOD && a->t == V_STR && b->t != V_UNDEF)
 		return jx_percent(x, a->u.s, b, out);
 	if (op == T_ADD && a->t == b->t && sequence(a)) {
@@ -566,12 +570,13 @@ int jx_slice(struct jx *x, const struct jval *o, const struct jval k[3],
 		return jx_err(x, "'%s' object cannot be sliced", jv_type(o));
 	if (jv_len(x, o, &n) || slice_indices(x, k, n, &start, &stop, &step))
 		return -1;
+	if (o->t == V_RANGE || (o->t == V_STR && o->u.s->safe))
+		return jx_err(x, "slices of %s are not supported",
+			      o->t == V_RANGE ? "ranges" : "Markup");
 	if (o->t == V_STR) {
 		*out = slice_str(x, o->u.s, start, stop, step);
 		return 0;
 	}
-	if (o->t == V_RANGE)
-		return jx_err(x, "slices of ranges are not supported");
 	r = jv_list(x, 0);
 	r.t = o->t;
 	while (step > 0 ? start < stop : start > stop) {

@@ -247,22 +247,25 @@ FN(f_truncate)
 	const struct jstr *s, *end = js_lit(x, "...");
 	int64_t length, leeway = 5;
 	struct jbuf b = {0};
+	int64_t n;
 	size_t cut;
 	bool kill;
 
 	UNUSED;
-	if (jp_str(x, self, "what is truncated", &s) ||
-	    jp_int(x, v[0], 255, &length) || jp_bool(x, v[1], false, &kill) ||
+	if (jp_int(x, v[0], 255, &length) || jp_bool(x, v[1], false, &kill) ||
 	    (v[2] && jp_str(x, v[2], "end", &end)) ||
 	    (jp_given(v[3]) && jp_int(x, v[3], 5, &leeway)))
 		return -1;
 	if (length < (int64_t)end->chars || leeway < 0)
 		return jx_err(x, "truncate: bad length or leeway");
-	if ((int64_t)s->chars <= length ||
-	    (int64_t)s->chars - length <= leeway) {
-		*out = jv_str(s);
+	if (jv_len(x, self, &n))
+		return -1;
+	if (n <= length || n - length <= leeway) {
+		*out = *self;
 		return 0;
 	}
+	if (jp_str(x, self, "what is truncated", &s))
+		return -1;
 	cut = js_at(s, (size_t)(length - (int64_t)end->chars));
 	if (!kill) {
 		const char *sp = memrchr(s->s, ' ', cut);
@@ -545,8 +548,8 @@ FN(f_round)
 	p = pow(10, (double)n);
 	f = jv_f(self) * p;
 	f = js_is(method, "ceil") ? ceil(f) : floor(f);
-	if (!(fabs(f) < 0x1p53))
-		return jx_err(x, "round: number out of range");
+	if (!isfinite(f))
+		return jx_err(x, "a number that is not finite has no integer");
 	*out = jv_float((f == 0 ? 0 : f) / p);
 	return 0;
 }

@@ -54,6 +54,10 @@ static int make_dict(struct jx *x, const struct jargs *all, struct jval *out)
 	*out = jv_dict(x);
 	if (all->n > 1)
 		return jx_err(x, "dict takes at most 1 argument");
+	if (all->n && all->v[0].t == V_UNDEF)
+		return jx_undefined(x, &all->v[0]);
+	if (all->n && all->v[0].t == V_NS)
+		return jx_err(x, "dict of a namespace is not supported");
 	if (all->n && (all->v[0].t == V_DICT)) {
 		const struct jdict *d = all->v[0].u.d;
 

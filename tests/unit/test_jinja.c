@@ -59,8 +59,9 @@ static int rows_of(char *file)
 			ft_str_adds(&s, "{\"out\":");
 			ft_str_add_json(&s, ft_str_cstr(&out.text), out.text.n);
 		}
+		ft_str_addc(&s, '}');
 		puts(ft_str_cstr(&s));
-		fputs("", stdout);
+
 		rc = 0;
 	}
 	if (rc < 0)
