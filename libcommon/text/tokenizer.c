@@ -274,6 +274,21 @@ static void give_back(const struct ft_tok *t, struct ft_tok_ctx *c)
 	pthread_mutex_unlock(&k->lock);
 }
 
+/* Was a special token found in text that must not form one? */
+static bool forbidden(const struct ft_tok_ctx *c, const struct ft_found *f,
+		      const struct ft_text *t)
+{
+	size_t from = f->after - f->tok->match.n;
+
+	if (!c->mark || !f->tok->special)
+		return false;
+	for (size_t i = from; i < f->after; i++)
+		for (uint32_t b = ft_text_from(t, i); b < ft_text_to(t, i); b++)
+			if (c->mark[b])
+				return true;
+	return false;
+}
+
 /* What lies between added tokens of the first pass. */
 static void encode_gap(const struct ft_tok *k, struct ft_tok_ctx *c,
 		       const char *s, size_t a, size_t z, bool no_special,
@@ -286,6 +301,8 @@ static void encode_gap(const struct ft_tok *k, struct ft_tok_ctx *c,
 	ft_norm_run(k->norm, k->nnorm, c, &t);
 	while (ft_added_next(&k->added, &k->added.normalized, t.s, t.n, f.after,
 			     done, no_special, &f)) {
+		if (forbidden(c, &f, &t))
+			continue;
 		if (done < f.a)
 			ft_pretok_run(k, c, &t, done, f.a, out);
 		ft_ids_put(out, f.tok->id, ft_text_from(&t, f.a),
@@ -303,10 +320,12 @@ static void put_ids(const int32_t *id, size_t n, uint32_t at,
 		ft_ids_put(out, id[i], at, at);
 }
 
-int ft_tok_encode(const struct ft_tok *k, const char *s, size_t n,
-		  unsigned flags, struct ft_ids *out, struct ft_err *err)
+static int encode(const struct ft_tok *k, const char *s, size_t n,
+		  unsigned flags, const unsigned char *mark, struct ft_ids *out,
+		  struct ft_err *err)
 {
 	bool no_special = flags & FT_TOK_NO_ADDED;
+	const struct ft_text whole = {s, n, NULL, NULL, 0};
 	struct ft_tok_ctx *c;
 	struct ft_found f = {0};
 	size_t done = 0, valid;
@@ -320,10 +339,13 @@ int ft_tok_encode(const struct ft_tok *k, const char *s, size_t n,
 		return ft_err_set(err, FT_EXIT_DATA,
 				  "text is not UTF-8 at byte %zu", valid + 1);
 	c = borrow(k);
+	c->mark = mark;
 	if (flags & FT_TOK_SPECIALS)
 		put_ids(k->before, k->nbefore, 0, out);
 	while (ft_added_next(&k->added, &k->added.raw, s, n, f.after, done,
 			     no_special, &f)) {
+		if (forbidden(c, &f, &whole))
+			continue;
 		if (done < f.a)
 			encode_gap(k, c, s, done, f.a, no_special, out);
 		ft_ids_put(out, f.tok->id, (uint32_t)f.a, (uint32_t)f.z);
@@ -335,6 +357,19 @@ int ft_tok_encode(const struct ft_tok *k, const char *s, size_t n,
 		put_ids(k->after, k->nafter, (uint32_t)n, out);
 	give_back(k, c);
 	return 0;
+}
+
+int ft_tok_encode(const struct ft_tok *k, const char *s, size_t n,
+		  unsigned flags, struct ft_ids *out, struct ft_err *err)
+{
+	return encode(k, s, n, flags, NULL, out, err);
+}
+
+int ft_tok_encode_marked(const struct ft_tok *k, const char *s, size_t n,
+			 const unsigned char *mark, struct ft_ids *out,
+			 struct ft_err *err)
+{
+	return encode(k, s, n, 0, mark, out, err);
 }
 
 /* --- what is known -------------------------------------------------------- */
