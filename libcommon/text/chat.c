@@ -18,8 +18,8 @@ struct ft_chat {
 	struct ft_arena a; /* configuration, names */
 	struct named *v;   /* templates */
 	size_t n, cap;
-	const struct ft_jinja *chosen;           /* by name or file, or NULL */
-	struct ft_jinja_var special[MAX_VARS];   /* tokens, by name */
+	const struct ft_jinja *chosen;         /* by name or file, or NULL */
+	struct ft_jinja_var special[MAX_VARS]; /* tokens, by name */
 	size_t nspecial;
 	struct ft_jinja_out part; /* renderings of parts of a chat */
 	struct ft_jinja_out prompt;
@@ -134,9 +134,9 @@ static int load_templates(struct ft_chat *c, const char *dir, const char *which,
 
 	if (which) {
 		ft_str_addf(&name, "additional_chat_templates/%s.jinja", which);
-		rc = strchr(which, '/') ? 0
-					: file_text(&c->a, dir, name.s, &s, &n,
-						    err);
+		rc = strchr(which, '/')
+			     ? 0
+			     : file_text(&c->a, dir, name.s, &s, &n, err);
 		ft_str_release(&name);
 		if (rc)
 			return rc < 0 ? -1 : add(c, which, s, n, err);
@@ -185,8 +185,8 @@ static void special_tokens(struct ft_chat *c, const struct ft_json *o)
 
 		if (e->type == FT_JSON_OBJECT)
 			s = ft_json_get(e, "content");
-		if (!s || s->type != FT_JSON_STRING || !ft_ends(e->key, "_token") ||
-		    c->nspecial == MAX_VARS)
+		if (!s || s->type != FT_JSON_STRING ||
+		    !ft_ends(e->key, "_token") || c->nspecial == MAX_VARS)
 			continue;
 		for (size_t i = 0; i < c->nspecial; i++)
 			there = there || !strcmp(c->special[i].name, e->key);
@@ -251,9 +251,9 @@ int ft_chat_add(struct ft_chat_messages *m, const struct ft_json *list,
 	FT_GROW(m->v, m->n, m->cap, list->n);
 	for (const struct ft_json *e = list->child; e; e = e->next) {
 		if (e->type != FT_JSON_OBJECT)
-			return ft_err_set(
-				err, FT_EXIT_DATA,
-				"field '%s' holds what is no message", field);
+			return ft_err_set(err, FT_EXIT_DATA,
+					  "field '%s' holds what is no message",
+					  field);
 		m->v[m->n++] = e;
 	}
 	return 0;
@@ -326,10 +326,10 @@ static int variables(struct ft_chat *c, struct ft_arena *a,
 		if (v && v->type != FT_JSON_ARRAY)
 			return ft_err_set(err, FT_EXIT_DATA,
 					  "field '%s' is not a list", lists[i]);
-		vars[(*n)++] = (struct ft_jinja_var){
-			.name = lists[i],
-			.kind = v ? FT_JINJA_JSON : FT_JINJA_NONE,
-			.json = v};
+		vars[(*n)++] = (struct ft_jinja_var){.name = lists[i],
+						     .kind = v ? FT_JINJA_JSON
+							       : FT_JINJA_NONE,
+						     .json = v};
 	}
 	if (more && more->type != FT_JSON_OBJECT)
 		return ft_err_set(err, FT_EXIT_DATA,
@@ -340,8 +340,7 @@ static int variables(struct ft_chat *c, struct ft_arena *a,
 			return ft_err_set(
 				err, FT_EXIT_DATA,
 				"field 'chat_template_kwargs' has too many members");
-		vars[(*n)++] =
-			(struct ft_jinja_var){.name = e->key, .json = e};
+		vars[(*n)++] = (struct ft_jinja_var){.name = e->key, .json = e};
 	}
 	return 0;
 }
@@ -357,8 +356,9 @@ int ft_chat_render(struct ft_chat *c, const struct ft_json *row,
 	int rc = -1;
 
 	if (!t) {
-		ft_err_set(err, FT_EXIT_DATA,
-			   "the model's chat template is for rows with tools only");
+		ft_err_set(
+			err, FT_EXIT_DATA,
+			"the model's chat template is for rows with tools only");
 		return -1;
 	}
 	/* what a row says goes before what is asked for in general */
@@ -452,7 +452,8 @@ int ft_chat_span(struct ft_chat *c, const struct ft_json *row,
 	if (z && tail && whole->text.n - z >= q->text.n - tail &&
 	    !memcmp(whole->text.s + z, q->text.s + tail, q->text.n - tail)) {
 		span->a = first;
-		if (have_p && begins(&whole->text, &p->text) && p->text.n <= first)
+		if (have_p && begins(&whole->text, &p->text) &&
+		    p->text.n <= first)
 			span->a = p->text.n;
 		span->z = z + (q->text.n - tail);
 		return 0;

@@ -128,9 +128,9 @@ static bool keeps_markup(const struct jbuiltin *f)
 static bool takes_markup(const struct jbuiltin *f)
 {
 	static const char *const names[] = {
-		"safe",	 "e",	     "escape",	"string", "length", "count",
-		"d",	 "default",  "tojson",	"join",	  "list",   "int",
-		"float", "wordcount", "replace"};
+		"safe",  "e",   "escape",  "string",    "length",
+		"count", "d",   "default", "tojson",    "join",
+		"list",  "int", "float",   "wordcount", "replace"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (!strcmp(f->name, names[i]))
@@ -164,7 +164,8 @@ int jx_builtin(struct jx *x, const struct jbuiltin *f, const struct jval *self,
 		return -1;
 	if (of.t == V_STR && of.u.s->safe && !keeps_markup(f) &&
 	    !takes_markup(f))
-		return jx_err(x, "'%s' of Markup (safe, escape) is not supported",
+		return jx_err(x,
+			      "'%s' of Markup (safe, escape) is not supported",
 			      f->name);
 	if (++x->depth > JX_DEPTH)
 		return jx_err(x, "nested too deep");

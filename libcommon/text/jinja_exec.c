@@ -70,8 +70,7 @@ static int set_attr(struct jx *x, const struct jnode *ref, const struct jval *v)
 		return jx_err(x, "'%s' is undefined", ref->name);
 	if (ns.t != V_NS)
 		return jx_err(
-			x,
-			"cannot assign attribute '%s': '%s' is no namespace",
+			x, "cannot assign attribute '%s': '%s' is no namespace",
 			ref->attr->s, ref->name);
 	return jd_set(x, ns.u.d, &key, v);
 }
@@ -200,8 +199,8 @@ static int loop_number(struct jx *x, struct jloop *lo, const char *name,
 int jx_loop_attr(struct jx *x, struct jloop *lo, const char *name,
 		 struct jval *out)
 {
-	static const char *const numbers[] = {"index",	  "index0", "depth",
-					      "depth0",	  "length", "revindex",
+	static const char *const numbers[] = {"index",    "index0", "depth",
+					      "depth0",   "length", "revindex",
 					      "revindex0"};
 
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
@@ -214,8 +213,9 @@ int jx_loop_attr(struct jx *x, struct jloop *lo, const char *name,
 			return -1;
 		*out = jv_bool(!lo->has_after);
 	} else if (!strcmp(name, "previtem")) {
-		*out = lo->index0 == 0 ? jv_undef(x, "there is no previous item")
-				       : lo->before;
+		*out = lo->index0 == 0
+			       ? jv_undef(x, "there is no previous item")
+			       : lo->before;
 	} else if (!strcmp(name, "nextitem")) {
 		if (peek(x, lo))
 			return -1;
@@ -246,10 +246,8 @@ static int run_loop(struct jx *x, const struct jnode *n, struct jscope *up,
 	if (n->c) {
 		struct jiter *it = jx_alloc(x, sizeof(*it));
 
-		*it = (struct jiter){.kind = IT_LOOP_IF,
-				     .of = *of,
-				     .node = n,
-				     .scope = up};
+		*it = (struct jiter){
+			.kind = IT_LOOP_IF, .of = *of, .node = n, .scope = up};
 		lo->of = jv_iter(it);
 	}
 	if (jx_iter(x, &lo->of, &lo->it))
@@ -315,7 +313,8 @@ int jx_loop_call(struct jx *x, struct jloop *lo, const struct jval *of,
 	int rc;
 
 	if (!lo->node)
-		return jx_err(x, "'loop' is called in a loop that is not recursive");
+		return jx_err(
+			x, "'loop' is called in a loop that is not recursive");
 	rc = capture(x, run_looping, &l, &s);
 	x->scope = was;
 	*out = jv_str(s);
@@ -368,10 +367,9 @@ static int bind_rest(struct jx *x, const struct jmacro *m,
 		if (used[i])
 			continue;
 		if (!n->kwargs)
-			return jx_err(x,
-				      "macro '%s' takes no keyword argument '%s'",
-				      m->name ? m->name : "caller",
-				      a->key[i]->s);
+			return jx_err(
+				x, "macro '%s' takes no keyword argument '%s'",
+				m->name ? m->name : "caller", a->key[i]->s);
 		k = jv_str(a->key[i]);
 		if (jd_set(x, named.u.d, &k, &a->kv[i]))
 			return -1;

@@ -119,7 +119,7 @@ static struct jnode *wrap(struct parser *ps, enum jkind k, struct jnode *a,
 
 /* Append child to a list; false when there is none, or it is too deep. */
 bool jp_append(struct parser *ps, struct jnode *n, struct jnode **list,
-		   struct jnode *child)
+	       struct jnode *child)
 {
 	if (!child)
 		return false;
@@ -179,8 +179,8 @@ static bool argument(struct parser *ps, struct jnode *n, struct jnode ***last,
 		for (const struct jnode *k = n->kw; k; k = k->next)
 			if (js_eq(k->attr, kw->attr))
 				return jp_fail(ps,
-					    "keyword argument '%s' repeated",
-					    kw->attr->s);
+					       "keyword argument '%s' repeated",
+					       kw->attr->s);
 		kw->a = v = jp_expression(ps, true);
 		if (!v || !jp_over(ps, n, v))
 			return false;
@@ -227,8 +227,7 @@ static struct jnode *call(struct parser *ps, struct jnode *f)
 	n->a = f;
 	if (!jp_over(ps, n, f) || !arguments(ps, n))
 		return NULL;
-	if (f->kind == N_ATTR && !jinja_callable_name(f->attr->s) &&
-	    !f->flag)
+	if (f->kind == N_ATTR && !jinja_callable_name(f->attr->s) && !f->flag)
 		return jp_fail(ps, "method '%s' is not known", f->attr->s);
 	return n;
 }
@@ -277,7 +276,8 @@ static bool begins_argument(const struct parser *ps)
 {
 	switch (ps->p->kind) {
 	case T_NAME:
-		return !jp_word(ps, "else") && !jp_word(ps, "or") && !jp_word(ps, "and");
+		return !jp_word(ps, "else") && !jp_word(ps, "or") &&
+		       !jp_word(ps, "and");
 	case T_STRING:
 	case T_INT:
 	case T_FLOAT:
@@ -355,7 +355,7 @@ static struct jnode *subscript(struct parser *ps, struct jnode *what)
 			return NULL;
 		while (jp_skip(ps, T_COMMA))
 			if (!jp_append(ps, tuple, &tuple->list,
-				    jp_expression(ps, true)))
+				       jp_expression(ps, true)))
 				return NULL;
 		n->b = tuple;
 	}
@@ -419,13 +419,13 @@ static struct jnode *filters_and_tests(struct parser *ps, struct jnode *n)
 
 static bool tuple_ends(const struct parser *ps, const char *end)
 {
-	return jp_is(ps, T_PRINT_END) || jp_is(ps, T_TAG_END) || jp_is(ps, T_RPAREN) ||
-	       (end && jp_word(ps, end));
+	return jp_is(ps, T_PRINT_END) || jp_is(ps, T_TAG_END) ||
+	       jp_is(ps, T_RPAREN) || (end && jp_word(ps, end));
 }
 
 /* One expression, or several with commas; targets: names to assign to. */
-struct jnode *jp_tuple(struct parser *ps, bool targets, bool nsref,
-			   bool cond, bool parens, const char *end)
+struct jnode *jp_tuple(struct parser *ps, bool targets, bool nsref, bool cond,
+		       bool parens, const char *end)
 {
 	struct jnode *n = jp_node(ps, N_TUPLE), **last = &n->list, *v;
 	bool many = false;
@@ -731,7 +731,8 @@ static struct jnode *conditional(struct parser *ps)
 			if (!c->c)
 				return NULL;
 		}
-		n = jp_over(ps, c, c->a) && jp_over(ps, c, c->b) && jp_over(ps, c, c->c)
+		n = jp_over(ps, c, c->a) && jp_over(ps, c, c->b) &&
+				    jp_over(ps, c, c->c)
 			    ? c
 			    : NULL;
 	}

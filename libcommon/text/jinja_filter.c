@@ -10,14 +10,6 @@
 #include "libcommon/text/jinja_priv.h"
 #include "libcommon/text/unicode.h"
 
-/* clang-format off */
-#define FN(name) \
-	static int name(struct jx *x, const struct jval *self, \
-			const struct jval *const v[], \
-			const struct jargs *all, struct jval *out)
-/* clang-format on */
-#define UNUSED (void)x, (void)self, (void)v, (void)all
-
 /* --- text ----------------------------------------------------------------- */
 
 /* soft_str: Markup stays what it is. */
@@ -39,24 +31,24 @@ static int in_case(struct jx *x, const struct jval *self, enum jcase c,
 	return 0;
 }
 
-FN(f_lower)
+JX_FN(f_lower)
 {
-	UNUSED;
+	JX_UNUSED;
 	return in_case(x, self, CASE_LOWER, out);
 }
 
-FN(f_upper)
+JX_FN(f_upper)
 {
-	UNUSED;
+	JX_UNUSED;
 	return in_case(x, self, CASE_UPPER, out);
 }
 
-FN(f_capitalize)
+JX_FN(f_capitalize)
 {
 	const struct jstr *s;
 	struct jbuf b = {0};
 
-	UNUSED;
+	JX_UNUSED;
 	if (text(x, self, &s))
 		return -1;
 	jc_capitalize(x, &b, s);
@@ -65,14 +57,14 @@ FN(f_capitalize)
 }
 
 /* Words begin behind -, white space, (, {, [ and <; str.title sees others. */
-FN(f_title)
+JX_FN(f_title)
 {
 	const struct jstr *s;
 	struct jbuf b = {0};
 	const char *p, *end;
 	size_t from = 0;
 
-	UNUSED;
+	JX_UNUSED;
 	if (text(x, self, &s))
 		return -1;
 	for (p = s->s, end = p + s->n; p < end || from < s->n;) {
@@ -84,8 +76,8 @@ FN(f_title)
 		if (cut) {
 			uint32_t c = ft_utf8_next(&p);
 
-			cut = jc_space(c) || (c < 128 && c &&
-					      strchr("-({[<", (int)c));
+			cut = jc_space(c) ||
+			      (c < 128 && c && strchr("-({[<", (int)c));
 			if (!cut && p < end)
 				continue;
 			if (!cut)
@@ -96,8 +88,7 @@ FN(f_title)
 		if (w->n) {
 			r = w->s;
 			ft_utf8_next(&r);
-			jc_put(x, &first,
-			       js_part(x, w, 0, (size_t)(r - w->s)),
+			jc_put(x, &first, js_part(x, w, 0, (size_t)(r - w->s)),
 			       CASE_UPPER);
 			jb_str(x, &b, jb_end(x, &first));
 			jc_put(x, &b, js_part(x, w, (size_t)(r - w->s), w->n),
@@ -114,11 +105,11 @@ FN(f_title)
 	return 0;
 }
 
-FN(f_trim)
+JX_FN(f_trim)
 {
 	const struct jstr *s, *chars = NULL;
 
-	UNUSED;
+	JX_UNUSED;
 	if (text(x, self, &s) ||
 	    (jp_given(v[0]) && jp_str(x, v[0], "chars", &chars)))
 		return -1;
@@ -126,12 +117,12 @@ FN(f_trim)
 	return 0;
 }
 
-FN(f_replace)
+JX_FN(f_replace)
 {
 	const struct jstr *s, *old, *new;
 	int64_t n = -1;
 
-	UNUSED;
+	JX_UNUSED;
 	if (text(x, self, &s) || text(x, v[0], &old) || text(x, v[1], &new) ||
 	    (jp_given(v[2]) && jp_int(x, v[2], -1, &n)))
 		return -1;
@@ -139,23 +130,23 @@ FN(f_replace)
 	return 0;
 }
 
-FN(f_string)
+JX_FN(f_string)
 {
 	const struct jstr *s;
 
-	UNUSED;
+	JX_UNUSED;
 	if (text(x, self, &s))
 		return -1;
 	*out = jv_str(s);
 	return 0;
 }
 
-FN(f_safe)
+JX_FN(f_safe)
 {
 	const struct jstr *s;
 	struct jstr *r = jx_alloc(x, sizeof(*r));
 
-	UNUSED;
+	JX_UNUSED;
 	if (text(x, self, &s))
 		return -1;
 	*r = *s;
@@ -164,24 +155,24 @@ FN(f_safe)
 	return 0;
 }
 
-FN(f_escape)
+JX_FN(f_escape)
 {
 	const struct jstr *s;
 
-	UNUSED;
+	JX_UNUSED;
 	if (text(x, self, &s))
 		return -1;
 	*out = jv_str(jx_escape(x, s));
 	return 0;
 }
 
-FN(f_center)
+JX_FN(f_center)
 {
 	const struct jstr *s;
 	struct jbuf b = {0};
 	int64_t width, pad, left;
 
-	UNUSED;
+	JX_UNUSED;
 	if (text(x, self, &s) || jp_int(x, v[0], 80, &width))
 		return -1;
 	pad = width - (int64_t)s->chars;
@@ -199,7 +190,7 @@ FN(f_center)
 	return 0;
 }
 
-FN(f_indent)
+JX_FN(f_indent)
 {
 	const struct jstr *s, *by;
 	struct jbuf b = {0}, in = {0};
@@ -207,7 +198,7 @@ FN(f_indent)
 	bool first, blank;
 	int64_t n = 4;
 
-	UNUSED;
+	JX_UNUSED;
 	if (v[0] && v[0]->t == V_STR) {
 		by = v[0]->u.s;
 	} else {
@@ -242,7 +233,7 @@ FN(f_indent)
 	return 0;
 }
 
-FN(f_truncate)
+JX_FN(f_truncate)
 {
 	const struct jstr *s, *end = js_lit(x, "...");
 	int64_t length, leeway = 5;
@@ -251,7 +242,7 @@ FN(f_truncate)
 	size_t cut;
 	bool kill;
 
-	UNUSED;
+	JX_UNUSED;
 	if (jp_int(x, v[0], 255, &length) || jp_bool(x, v[1], false, &kill) ||
 	    (v[2] && jp_str(x, v[2], "end", &end)) ||
 	    (jp_given(v[3]) && jp_int(x, v[3], 5, &leeway)))
@@ -279,13 +270,13 @@ FN(f_truncate)
 	return 0;
 }
 
-FN(f_wordcount)
+JX_FN(f_wordcount)
 {
 	const struct jstr *s;
 	int64_t n = 0;
 	bool in = false;
 
-	UNUSED;
+	JX_UNUSED;
 	if (text(x, self, &s))
 		return -1;
 	for (const char *p = s->s, *end = p + s->n; p < end;) {
@@ -300,16 +291,18 @@ FN(f_wordcount)
 	return 0;
 }
 
-FN(f_format)
+JX_FN(f_format)
 {
 	const struct jstr *s;
 	struct jval arg;
 
-	UNUSED;
+	JX_UNUSED;
 	if (text(x, self, &s))
 		return -1;
 	if (all->n && all->nk)
-		return jx_err(x, "format takes arguments by position or by name, not both");
+		return jx_err(
+			x,
+			"format takes arguments by position or by name, not both");
 	arg = all->nk ? jv_dict(x) : jv_tuple(x, 0);
 	for (size_t i = 0; i < all->n; i++)
 		jl_push(x, arg.u.l, all->v[i]);
@@ -318,14 +311,14 @@ FN(f_format)
 	return jx_percent(x, s, &arg, out);
 }
 
-FN(f_urlencode)
+JX_FN(f_urlencode)
 {
 	static const char hex[] = "0123456789ABCDEF";
 	static const char plain[] = "_.-~/";
 	const struct jstr *s;
 	struct jbuf b = {0};
 
-	UNUSED;
+	JX_UNUSED;
 	if (self->t != V_STR && jv_iterable(self))
 		return jx_err(x, "urlencode of a '%s' is not supported",
 			      jv_type(self));
@@ -338,9 +331,8 @@ FN(f_urlencode)
 		    (c >= 'A' && c <= 'Z') || (c && strchr(plain, c)))
 			jb_add(x, &b, s->s + i, 1, js_mark(s, i));
 		else
-			jb_add(x, &b,
-			       (char[]){'%', hex[c >> 4], hex[c & 15]}, 3,
-			       js_mark(s, i));
+			jb_add(x, &b, (char[]){'%', hex[c >> 4], hex[c & 15]},
+			       3, js_mark(s, i));
 	}
 	*out = jv_str(jb_end(x, &b));
 	return 0;
@@ -432,13 +424,13 @@ static int float_to_int(struct jx *x, double f, struct jval *out)
 	return 0;
 }
 
-FN(f_int)
+JX_FN(f_int)
 {
 	int64_t base;
 	double f = 0;
 	int rc = 0;
 
-	UNUSED;
+	JX_UNUSED;
 	if (jp_int(x, v[1], 10, &base))
 		return -1;
 	*out = v[0] ? *v[0] : jv_int(0);
@@ -469,11 +461,11 @@ FN(f_int)
 	return isnan(f) || isinf(f) ? 0 : float_to_int(x, f, out);
 }
 
-FN(f_float)
+JX_FN(f_float)
 {
 	double f;
 
-	UNUSED;
+	JX_UNUSED;
 	*out = v[0] ? *v[0] : jv_float(0);
 	if (self->t == V_UNDEF)
 		return jx_undefined(x, self);
@@ -485,9 +477,9 @@ FN(f_float)
 	return 0;
 }
 
-FN(f_abs)
+JX_FN(f_abs)
 {
-	UNUSED;
+	JX_UNUSED;
 	if (self->t == V_FLOAT) {
 		*out = jv_float(fabs(self->u.f));
 		return 0;
@@ -519,14 +511,15 @@ static double round_to(double f, int64_t n)
 	return strtod(buf, NULL);
 }
 
-FN(f_round)
+JX_FN(f_round)
 {
 	const struct jstr *method = js_lit(x, "common");
 	int64_t n;
 	double f, p;
 
-	UNUSED;
-	if (jp_int(x, v[0], 0, &n) || (v[1] && jp_str(x, v[1], "method", &method)))
+	JX_UNUSED;
+	if (jp_int(x, v[0], 0, &n) ||
+	    (v[1] && jp_str(x, v[1], "method", &method)))
 		return -1;
 	if (!js_is(method, "common") && !js_is(method, "ceil") &&
 	    !js_is(method, "floor"))
@@ -537,7 +530,9 @@ FN(f_round)
 		return jx_err(x, "'%s' cannot be rounded", jv_type(self));
 	if (js_is(method, "common")) {
 		if (self->t != V_FLOAT && n < 0)
-			return jx_err(x, "round of an integer to a negative precision is not supported");
+			return jx_err(
+				x,
+				"round of an integer to a negative precision is not supported");
 		*out = self->t == V_FLOAT ? jv_float(round_to(self->u.f, n))
 					  : jv_int(jv_i(self));
 		return 0;
@@ -556,36 +551,36 @@ FN(f_round)
 
 /* --- one value ------------------------------------------------------------ */
 
-FN(f_length)
+JX_FN(f_length)
 {
 	int64_t n;
 
-	UNUSED;
+	JX_UNUSED;
 	if (jv_len(x, self, &n))
 		return -1;
 	*out = jv_int(n);
 	return 0;
 }
 
-FN(f_default)
+JX_FN(f_default)
 {
 	bool boolean, yes = true;
 
-	UNUSED;
+	JX_UNUSED;
 	if (jp_bool(x, v[1], false, &boolean) ||
 	    (boolean && jv_truth(x, self, &yes)))
 		return -1;
 	*out = self->t != V_UNDEF && yes ? *self
-	       : v[0]			 ? *v[0]
+	       : v[0]                    ? *v[0]
 					 : jv_str(js_lit(x, ""));
 	return 0;
 }
 
-FN(f_attr)
+JX_FN(f_attr)
 {
 	const struct jstr *name;
 
-	UNUSED;
+	JX_UNUSED;
 	if (self->t == V_UNDEF)
 		return jx_undefined(x, self);
 	if (jp_str(x, v[0], "attribute", &name))
@@ -599,25 +594,25 @@ FN(f_attr)
 	return jx_attr(x, self, name, out);
 }
 
-FN(f_tojson)
+JX_FN(f_tojson)
 {
 	(void)all;
 	return jx_tojson(x, self, v, out);
 }
 
-FN(f_list)
+JX_FN(f_list)
 {
-	UNUSED;
+	JX_UNUSED;
 	*out = (struct jval){.t = V_LIST};
 	return jx_to_list(x, self, &out->u.l);
 }
 
-FN(f_first)
+JX_FN(f_first)
 {
 	struct jiter *it;
 	int rc;
 
-	UNUSED;
+	JX_UNUSED;
 	if (jx_iter(x, self, &it))
 		return -1;
 	rc = ji_next(x, it, out);
@@ -626,13 +621,14 @@ FN(f_first)
 	return rc < 0 ? -1 : 0;
 }
 
-FN(f_last)
+JX_FN(f_last)
 {
 	struct jlist *l;
 
-	UNUSED;
+	JX_UNUSED;
 	if (self->t == V_ITER)
-		return jx_err(x, "a generator has no last item (| list is missing?)");
+		return jx_err(
+			x, "a generator has no last item (| list is missing?)");
 	if (jx_to_list(x, self, &l))
 		return -1;
 	*out = l->n ? l->v[l->n - 1]
@@ -640,12 +636,12 @@ FN(f_last)
 	return 0;
 }
 
-FN(f_reverse)
+JX_FN(f_reverse)
 {
 	struct jiter *it;
 	struct jval l;
 
-	UNUSED;
+	JX_UNUSED;
 	if (self->t == V_STR) {
 		*out = jx_reverse_str(x, self->u.s);
 		return 0;
@@ -654,8 +650,7 @@ FN(f_reverse)
 	if (jx_to_list(x, self, &l.u.l))
 		return -1;
 	it = jx_alloc(x, sizeof(*it));
-	*it = (struct jiter){
-		.kind = IT_REVERSED, .of = l, .pos = l.u.l->n};
+	*it = (struct jiter){.kind = IT_REVERSED, .of = l, .pos = l.u.l->n};
 	*out = jv_iter(it);
 	if (self->t == V_ITER) { /* a list then */
 		*out = (struct jval){.t = V_LIST};
@@ -665,17 +660,17 @@ FN(f_reverse)
 	return 0;
 }
 
-FN(f_items)
+JX_FN(f_items)
 {
 	struct jiter *it = jx_alloc(x, sizeof(*it));
 
-	UNUSED;
+	JX_UNUSED;
 	*it = (struct jiter){.kind = IT_ITEMS, .of = *self};
 	*out = jv_iter(it);
 	return 0;
 }
 
-FN(f_join)
+JX_FN(f_join)
 {
 	const struct jstr *d = js_lit(x, "");
 	struct jbuf b = {0};
@@ -684,7 +679,7 @@ FN(f_join)
 	bool first = true;
 	int rc;
 
-	UNUSED;
+	JX_UNUSED;
 	if (v[0] && text(x, v[0], &d))
 		return -1;
 	if (jx_iter(x, self, &it))

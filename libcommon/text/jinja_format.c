@@ -34,7 +34,7 @@ static int put_padded(struct jx *x, struct jbuf *b, const struct spec *sp,
 	if (sp->align == '=')
 		jb_part(x, b, s, 0, lead);
 	left = sp->align == '>' || sp->align == '=' ? n
-	       : sp->align == '^'		    ? n / 2
+	       : sp->align == '^'                   ? n / 2
 						    : 0;
 	for (int64_t i = 0; i < left; i++)
 		jb_char(x, b, sp->fill, FT_JINJA_OWN);
@@ -68,8 +68,8 @@ static int put_int(struct jx *x, struct jbuf *b, const struct spec *sp,
 {
 	uint64_t u = i < 0 ? 0 - (uint64_t)i : (uint64_t)i;
 	unsigned base = sp->type == 'x' || sp->type == 'X' ? 16
-			: sp->type == 'o'		   ? 8
-			: sp->type == 'b'		   ? 2
+			: sp->type == 'o'                  ? 8
+			: sp->type == 'b'                  ? 2
 							   : 10;
 	struct jbuf t = {0};
 	char buf[96];
@@ -109,7 +109,9 @@ static int put_float(struct jx *x, struct jbuf *b, const struct spec *sp,
 	snprintf(fmt, sizeof(fmt), "%%%s.*%c", sp->alt ? "#" : "", type);
 	if (isnan(f) || isinf(f))
 		snprintf(buf, sizeof(buf), "%s",
-			 isnan(f) ? "nan" : signbit(f) ? "-inf" : "inf");
+			 isnan(f)     ? "nan"
+			 : signbit(f) ? "-inf"
+				      : "inf");
 	else
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
@@ -337,8 +339,7 @@ int jx_percent(struct jx *x, const struct jstr *fmt, const struct jval *arg,
 		bool keyed = false;
 
 		q = q ? q : end;
-		jb_part(x, &b, fmt, (size_t)(p - fmt->s),
-			(size_t)(q - fmt->s));
+		jb_part(x, &b, fmt, (size_t)(p - fmt->s), (size_t)(q - fmt->s));
 		if (q == end)
 			break;
 		p = q + 1;
@@ -361,10 +362,9 @@ int jx_percent(struct jx *x, const struct jstr *fmt, const struct jval *arg,
 		    percent_one(x, &b, &sp, &v))
 			return -1;
 	}
-	if (arg->t == V_TUPLE
-		    ? a.used < arg->u.l->n
-		    : !a.used && !a.mapped && arg->t != V_DICT &&
-			      arg->t != V_LIST && arg->t != V_RANGE)
+	if (arg->t == V_TUPLE ? a.used < arg->u.l->n
+			      : !a.used && !a.mapped && arg->t != V_DICT &&
+					arg->t != V_LIST && arg->t != V_RANGE)
 		return jx_err(x, "not all arguments of a format are used");
 	*out = jv_str(jb_end(x, &b));
 	return 0;
@@ -452,7 +452,8 @@ static int format_value(struct jx *x, struct jbuf *b, const struct jval *v,
 			return put_padded(x, b, &sp, s, 0);
 		}
 	}
-	return jx_err(x, "format specification '%.50s' of '%s' is not supported",
+	return jx_err(x,
+		      "format specification '%.50s' of '%s' is not supported",
 		      spec->s, jv_type(v));
 }
 
@@ -557,8 +558,7 @@ int jx_format(struct jx *x, const struct jstr *fmt, const struct jargs *args,
 
 		while (q < end && *q != '{' && *q != '}')
 			q++;
-		jb_part(x, &b, fmt, (size_t)(p - fmt->s),
-			(size_t)(q - fmt->s));
+		jb_part(x, &b, fmt, (size_t)(p - fmt->s), (size_t)(q - fmt->s));
 		if (q == end)
 			break;
 		if (q + 1 < end && q[1] == *q) {

@@ -11,23 +11,15 @@
 #include "libcommon/text/jinja_priv.h"
 #include "libcommon/text/unicode.h"
 
-/* clang-format off */
-#define FN(name) \
-	static int name(struct jx *x, const struct jval *self, \
-			const struct jval *const v[], \
-			const struct jargs *all, struct jval *out)
-/* clang-format on */
-#define UNUSED (void)x, (void)self, (void)v, (void)all
-
 enum { MAX_RANGE = 100000 }; /* of Jinja2's sandbox */
 static const int64_t MAX_END = INT64_MAX / 4;
 
-FN(g_range)
+JX_FN(g_range)
 {
 	struct jrange *r = jx_alloc(x, sizeof(*r));
 	int64_t a, z, step, n;
 
-	UNUSED;
+	JX_UNUSED;
 	if (jp_int(x, v[1] ? v[0] : NULL, 0, &a) ||
 	    jp_int(x, v[1] ? v[1] : v[0], 0, &z) || jp_int(x, v[2], 1, &step))
 		return -1;
@@ -87,15 +79,15 @@ static int make_dict(struct jx *x, const struct jargs *all, struct jval *out)
 	return 0;
 }
 
-FN(g_dict)
+JX_FN(g_dict)
 {
-	UNUSED;
+	JX_UNUSED;
 	return make_dict(x, all, out);
 }
 
-FN(g_namespace)
+JX_FN(g_namespace)
 {
-	UNUSED;
+	JX_UNUSED;
 	if (make_dict(x, all, out))
 		return -1;
 	for (size_t i = 0; i < out->u.d->n; i++) {
@@ -111,14 +103,15 @@ FN(g_namespace)
 	return 0;
 }
 
-FN(g_cycler)
+JX_FN(g_cycler)
 {
 	struct jcycle *c = jx_alloc(x, sizeof(*c));
 	struct jval l = jv_list(x, all->n);
 
-	UNUSED;
+	JX_UNUSED;
 	if (!all->n || all->nk)
-		return jx_err(x, "cycler: at least one item has to be provided");
+		return jx_err(x,
+			      "cycler: at least one item has to be provided");
 	for (size_t i = 0; i < all->n; i++)
 		jl_push(x, l.u.l, all->v[i]);
 	*c = (struct jcycle){.items = l.u.l};
@@ -126,11 +119,11 @@ FN(g_cycler)
 	return 0;
 }
 
-FN(g_joiner)
+JX_FN(g_joiner)
 {
 	struct jcycle *c = jx_alloc(x, sizeof(*c));
 
-	UNUSED;
+	JX_UNUSED;
 	*c = (struct jcycle){.sep = js_lit(x, ", ")};
 	if (v[0] && jv_to_str(x, v[0], &c->sep))
 		return -1;
@@ -138,11 +131,11 @@ FN(g_joiner)
 	return 0;
 }
 
-FN(g_raise)
+JX_FN(g_raise)
 {
 	const struct jstr *s;
 
-	UNUSED;
+	JX_UNUSED;
 	*out = jv_none();
 	if (jv_to_str(x, v[0], &s))
 		return -1;
@@ -167,7 +160,7 @@ static int now(struct tm *tm, long *us)
 	return localtime_r(&t, tm) ? 0 : -1;
 }
 
-FN(g_strftime)
+JX_FN(g_strftime)
 {
 	const struct jstr *s;
 	struct jbuf b = {0};
@@ -175,7 +168,7 @@ FN(g_strftime)
 	struct tm tm;
 	long us;
 
-	UNUSED;
+	JX_UNUSED;
 	if (jp_str(x, v[0], "a date's format", &s))
 		return -1;
 	if (now(&tm, &us))
@@ -196,8 +189,8 @@ FN(g_strftime)
 			continue; /* a time without a zone */
 		if (!strchr("aAbBcCdDeFgGhHIjklmMnpPrRsStTuUVwWxXyY%", c) &&
 		    c != '-')
-			return jx_err(x, "strftime_now: '%%%c' is not supported",
-				      c);
+			return jx_err(
+				x, "strftime_now: '%%%c' is not supported", c);
 		one[1] = c;
 		one[2] = 0;
 		if (c == '-') {
@@ -264,8 +257,8 @@ static void dump_str(struct jx *x, struct jbuf *b, const struct dumper *d,
 		k = c && c < 128 ? strchr(from, (int)c) : NULL;
 		if (k)
 			snprintf(buf, sizeof(buf), "\\%c", to[k - from]);
-		else if (c < 0x20 || (c >= 0x7f && d->ascii && c < 0x10000 &&
-				      c != 0x7f))
+		else if (c < 0x20 ||
+			 (c >= 0x7f && d->ascii && c < 0x10000 && c != 0x7f))
 			snprintf(buf, sizeof(buf), "\\u%04x", c);
 		else if (c >= 0x10000 && d->ascii)
 			snprintf(buf, sizeof(buf), "\\u%04x\\u%04x",
@@ -397,9 +390,9 @@ static int dump(struct jx *x, struct jbuf *b, const struct dumper *d,
 	case V_DICT:
 		break;
 	default:
-		return jx_err(
-			x, "tojson: object of type '%s' is not serializable",
-			jv_type(v));
+		return jx_err(x,
+			      "tojson: object of type '%s' is not serializable",
+			      jv_type(v));
 	}
 	if (++x->depth > JX_DEPTH)
 		return jx_err(x, "nested too deep");
@@ -445,8 +438,7 @@ int jx_tojson(struct jx *x, const struct jval *v, const struct jval *const p[],
 			return -1;
 		if (l->n != 2 || jp_str(x, &l->v[0], "a separator", &d.comma) ||
 		    jp_str(x, &l->v[1], "a separator", &d.colon))
-			return l->n == 2 ? -1
-					 : jx_err(x, "separators are two");
+			return l->n == 2 ? -1 : jx_err(x, "separators are two");
 	}
 	if (dump(x, &b, &d, v, 0))
 		return -1;

@@ -167,8 +167,7 @@ static int next_select(struct jx *x, struct jiter *it, struct jval *v)
 
 	while ((rc = ji_next(x, it->from, v)) > 0) {
 		of = *v;
-		if (it->by_attr &&
-		    attribute(x, v, &it->attr, NULL, false, &of))
+		if (it->by_attr && attribute(x, v, &it->attr, NULL, false, &of))
 			return -1;
 		r = of;
 		if (it->fn && jx_builtin(x, it->fn, &of, it->args, &r))
@@ -300,7 +299,8 @@ static int begin(struct jx *x, struct jiter *it)
 		if (it->of.t == V_UNDEF) {
 			it->ended = true;
 		} else if (it->of.t != V_DICT) {
-			return jx_err(x, "can only get item pairs from a mapping");
+			return jx_err(x,
+				      "can only get item pairs from a mapping");
 		}
 	}
 	if (it->ended)
@@ -429,9 +429,9 @@ struct jval jx_json(struct jx *x, const struct ft_json *j, unsigned char mark)
 		if (whole && j->is_int)
 			v = jv_int(j->i);
 		else if (whole)
-			v = (struct jval){.t = V_BIG,
-					  .u.s = js_new(x, j->raw, j->nraw,
-							mark)};
+			v = (struct jval){
+				.t = V_BIG,
+				.u.s = js_new(x, j->raw, j->nraw, mark)};
 		else
 			v = jv_float(j->num);
 		break;

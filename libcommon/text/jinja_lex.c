@@ -27,9 +27,8 @@ int jinja_bad(struct ft_err *err, uint32_t line, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(msg, sizeof(msg), fmt, ap);
 	va_end(ap);
-	return ft_err_set(err, FT_EXIT_DATA, "chat template, line %" PRIu32
-					     ": %s",
-			  line, msg);
+	return ft_err_set(err, FT_EXIT_DATA,
+			  "chat template, line %" PRIu32 ": %s", line, msg);
 }
 
 static const struct {
@@ -37,13 +36,13 @@ static const struct {
 	enum jtok kind;
 } operators[] = {
 	/* longest first */
-	{"**", T_POW},	 {"//", T_FLOORDIV}, {"==", T_EQ},   {"!=", T_NE},
-	{">=", T_GE},	 {"<=", T_LE},	     {"+", T_ADD},   {"-", T_SUB},
-	{"/", T_DIV},	 {"*", T_MUL},	     {"%", T_MOD},   {"~", T_TILDE},
-	{"[", T_LBRACKET}, {"]", T_RBRACKET}, {"(", T_LPAREN}, {")", T_RPAREN},
-	{"{", T_LBRACE}, {"}", T_RBRACE},    {">", T_GT},    {"<", T_LT},
-	{"=", T_ASSIGN}, {".", T_DOT},	     {":", T_COLON}, {"|", T_PIPE},
-	{",", T_COMMA},	 {";", T_SEMICOLON},
+	{"**", T_POW},     {"//", T_FLOORDIV}, {"==", T_EQ},    {"!=", T_NE},
+	{">=", T_GE},      {"<=", T_LE},       {"+", T_ADD},    {"-", T_SUB},
+	{"/", T_DIV},      {"*", T_MUL},       {"%", T_MOD},    {"~", T_TILDE},
+	{"[", T_LBRACKET}, {"]", T_RBRACKET},  {"(", T_LPAREN}, {")", T_RPAREN},
+	{"{", T_LBRACE},   {"}", T_RBRACE},    {">", T_GT},     {"<", T_LT},
+	{"=", T_ASSIGN},   {".", T_DOT},       {":", T_COLON},  {"|", T_PIPE},
+	{",", T_COMMA},    {";", T_SEMICOLON},
 };
 
 const char *jinja_token_name(const struct jtoken *t, char buf[48])
@@ -78,8 +77,8 @@ static struct jtoken *add(struct lexer *l, enum jtok kind, const char *s,
 	struct jtokens *o = l->out;
 
 	FT_GROW(o->v, o->n, o->cap, 1);
-	o->v[o->n] = (struct jtoken){
-		.kind = kind, .line = l->line, .s = s, .n = n};
+	o->v[o->n] =
+		(struct jtoken){.kind = kind, .line = l->line, .s = s, .n = n};
 	return &o->v[o->n++];
 }
 
@@ -250,10 +249,10 @@ static int lex_number(struct lexer *l)
 	} else {
 		base = 10;
 		if (*p == '0')
-			for (z = p + 1; z < l->end &&
-					(*z == '0' || (*z == '_' &&
-						       z + 1 < l->end &&
-						       z[1] == '0'));
+			for (z = p + 1;
+			     z < l->end &&
+			     (*z == '0' ||
+			      (*z == '_' && z + 1 < l->end && z[1] == '0'));
 			     z++)
 				;
 	}

@@ -6,14 +6,6 @@
 
 #include "libcommon/text/jinja_priv.h"
 
-/* clang-format off */
-#define FN(name) \
-	static int name(struct jx *x, const struct jval *self, \
-			const struct jval *const v[], \
-			const struct jargs *all, struct jval *out)
-/* clang-format on */
-#define UNUSED (void)x, (void)self, (void)v, (void)all
-
 static struct jiter *lazy(struct jx *x, int kind, const struct jval *of,
 			  struct jval *out)
 {
@@ -45,14 +37,14 @@ static const struct jval *named(const struct jargs *all, const char *name)
 	return NULL;
 }
 
-FN(f_map)
+JX_FN(f_map)
 {
 	struct jiter *it = lazy(x, IT_MAP, self, out);
 	const struct jval *attr = named(all, "attribute");
 	const struct jval *dflt = named(all, "default");
 	const struct jstr *name;
 
-	UNUSED;
+	JX_UNUSED;
 	if (!all->n && attr) {
 		if (all->nk > 1u + (dflt != NULL))
 			return jx_err(x, "map: unexpected keyword argument");
@@ -98,36 +90,36 @@ static int choose(struct jx *x, const struct jval *self,
 	return 0;
 }
 
-FN(f_select)
+JX_FN(f_select)
 {
-	UNUSED;
+	JX_UNUSED;
 	return choose(x, self, all, false, false, out);
 }
 
-FN(f_reject)
+JX_FN(f_reject)
 {
-	UNUSED;
+	JX_UNUSED;
 	return choose(x, self, all, true, false, out);
 }
 
-FN(f_selectattr)
+JX_FN(f_selectattr)
 {
-	UNUSED;
+	JX_UNUSED;
 	return choose(x, self, all, false, true, out);
 }
 
-FN(f_rejectattr)
+JX_FN(f_rejectattr)
 {
-	UNUSED;
+	JX_UNUSED;
 	return choose(x, self, all, true, true, out);
 }
 
-FN(f_unique)
+JX_FN(f_unique)
 {
 	struct jiter *it = lazy(x, IT_UNIQUE, self, out);
 	bool cased;
 
-	UNUSED;
+	JX_UNUSED;
 	if (jp_bool(x, v[0], false, &cased))
 		return -1;
 	it->fold = !cased;
@@ -153,25 +145,25 @@ static int parts(struct jx *x, int kind, const struct jval *self,
 	return 0;
 }
 
-FN(f_batch)
+JX_FN(f_batch)
 {
-	UNUSED;
+	JX_UNUSED;
 	return parts(x, IT_BATCH, self, v, out);
 }
 
-FN(f_slice)
+JX_FN(f_slice)
 {
-	UNUSED;
+	JX_UNUSED;
 	return parts(x, IT_SLICE, self, v, out);
 }
 
-FN(f_sum)
+JX_FN(f_sum)
 {
 	struct jval total = v[1] ? *v[1] : jv_int(0), item;
 	struct jiter *it;
 	int rc;
 
-	UNUSED;
+	JX_UNUSED;
 	if (total.t == V_STR)
 		return jx_err(x, "sum cannot sum strings");
 	if (jx_iter(x, self, &it))
@@ -233,8 +225,7 @@ static int keys(struct jx *x, const struct jval *self, const struct jval *attr,
 	*n = l->n;
 	for (size_t i = 0; i < l->n; i++) {
 		(*out)[i].v = l->v[i];
-		if (jx_attribute(x, &l->v[i], attr, dflt, fold,
-				 &(*out)[i].key))
+		if (jx_attribute(x, &l->v[i], attr, dflt, fold, &(*out)[i].key))
 			return -1;
 	}
 	return 0;
@@ -260,8 +251,8 @@ static int many_keys(struct jx *x, const struct jval *self,
 		(*out)[i].key = jv_list(x, 0);
 		l = (*out)[i].key.u.l;
 		while (from <= s->n) {
-			const char *comma = memchr(s->s + from, ',',
-						   s->n - from);
+			const char *comma =
+				memchr(s->s + from, ',', s->n - from);
 			size_t to = comma ? (size_t)(comma - s->s) : s->n;
 			struct jval name = jv_str(js_part(x, s, from, to));
 
@@ -284,13 +275,13 @@ static struct jval values(struct jx *x, const struct keyed *k, size_t n)
 	return l;
 }
 
-FN(f_sort)
+JX_FN(f_sort)
 {
 	bool reverse, cased;
 	struct keyed *k;
 	size_t n;
 
-	UNUSED;
+	JX_UNUSED;
 	if (jp_bool(x, v[0], false, &reverse) ||
 	    jp_bool(x, v[1], false, &cased) ||
 	    many_keys(x, self, v[2], !cased, &k, &n) ||
@@ -300,7 +291,7 @@ FN(f_sort)
 	return 0;
 }
 
-FN(f_dictsort)
+JX_FN(f_dictsort)
 {
 	const struct jstr *by = js_lit(x, "key");
 	struct jval items, at;
@@ -309,7 +300,7 @@ FN(f_dictsort)
 	struct jview w = {.kind = VIEW_ITEMS};
 	size_t n;
 
-	UNUSED;
+	JX_UNUSED;
 	if (jp_bool(x, v[0], false, &cased) ||
 	    (v[1] && jp_str(x, v[1], "by", &by)) ||
 	    jp_bool(x, v[2], false, &reverse))
@@ -332,8 +323,7 @@ FN(f_dictsort)
 }
 
 static int extreme(struct jx *x, const struct jval *self,
-		   const struct jval *const v[], enum jtok op,
-		   struct jval *out)
+		   const struct jval *const v[], enum jtok op, struct jval *out)
 {
 	struct keyed *k;
 	size_t n, best = 0;
@@ -356,20 +346,20 @@ static int extreme(struct jx *x, const struct jval *self,
 	return 0;
 }
 
-FN(f_min)
+JX_FN(f_min)
 {
-	UNUSED;
+	JX_UNUSED;
 	return extreme(x, self, v, T_LT, out);
 }
 
-FN(f_max)
+JX_FN(f_max)
 {
-	UNUSED;
+	JX_UNUSED;
 	return extreme(x, self, v, T_GT, out);
 }
 
 /* Tuples (key, items); its attributes grouper and list are not there. */
-FN(f_groupby)
+JX_FN(f_groupby)
 {
 	const struct jval *dflt = jp_given(v[1]) ? v[1] : NULL;
 	struct keyed *k;
@@ -378,7 +368,7 @@ FN(f_groupby)
 	bool cased;
 	size_t n;
 
-	UNUSED;
+	JX_UNUSED;
 	if (jp_bool(x, v[2], false, &cased) ||
 	    keys(x, self, v[0], dflt, !cased, &k, &n) ||
 	    merge_sort(x, k, k + n, n, false))

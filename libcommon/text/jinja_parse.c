@@ -38,8 +38,7 @@ static bool assignable(struct parser *ps, const struct jnode *n)
 	if (n->kind != N_NAME && n->kind != N_NSREF)
 		return jp_fail(ps, "this cannot be assigned to");
 	if (n->kind == N_NSREF && n->attr->s[0] == '_')
-		return jp_fail(ps,
-			       "namespace attribute '%s' begins with '_'",
+		return jp_fail(ps, "namespace attribute '%s' begins with '_'",
 			       n->attr->s);
 	return true;
 }
@@ -322,16 +321,11 @@ static struct jnode *tag(struct parser *ps)
 		const char *word;
 		struct jnode *(*parse)(struct parser *ps);
 	} tags[] = {
-		{"for", parse_for},
-		{"if", parse_if},
-		{"set", parse_set},
-		{"macro", parse_macro},
-		{"call", parse_call},
-		{"filter", parse_filter},
-		{"with", parse_with},
-		{"generation", parse_generation},
-		{"break", parse_jump},
-		{"continue", parse_jump},
+		{"for", parse_for},     {"if", parse_if},
+		{"set", parse_set},     {"macro", parse_macro},
+		{"call", parse_call},   {"filter", parse_filter},
+		{"with", parse_with},   {"generation", parse_generation},
+		{"break", parse_jump},  {"continue", parse_jump},
 		{"print", parse_print},
 	};
 	struct jnode *n;

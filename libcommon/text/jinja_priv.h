@@ -327,8 +327,8 @@ struct jx {
 	int depth;
 	uint32_t line;
 	struct jbuf *out;
-	struct jscope *scope; /* the present one */
-	struct jval *caller;  /* of the call that a {% call %} makes next */
+	struct jscope *scope;     /* the present one */
+	struct jval *caller;      /* of the call that a {% call %} makes next */
 	struct ft_jinja_out *gen; /* spans go here, unless inside a buffer */
 	struct jbuf *top;
 };
@@ -460,6 +460,9 @@ int jx_loop_attr(struct jx *x, struct jloop *lo, const char *name,
 int jx_loop_if(struct jx *x, struct jiter *it, const struct jval *v);
 int jx_binary(struct jx *x, enum jtok op, const struct jval *a,
 	      const struct jval *b, struct jval *out);
+int jx_too_large(struct jx *x); /* an integer: the error */
+/* o[i] of a sequence: 1, 0 when there is none, -1. */
+int jx_element(struct jx *x, const struct jval *o, int64_t i, struct jval *out);
 int jx_attr(struct jx *x, const struct jval *o, const struct jstr *name,
 	    struct jval *out);
 int jx_item(struct jx *x, const struct jval *o, const struct jval *key,
@@ -485,12 +488,20 @@ struct jbuiltin {
 	jfn *fn;
 };
 enum { JX_PARAMS = 6 };
+/* clang-format off */
+#define JX_FN(name) \
+	static int name(struct jx *x, const struct jval *self, \
+			const struct jval *const v[], \
+			const struct jargs *all, struct jval *out)
+#define JX_UNUSED ((void)x, (void)self, (void)v, (void)all)
+/* clang-format on */
 
 const struct jbuiltin *jinja_filter(const char *name);
 const struct jbuiltin *jinja_list_filter(const char *name);
 const struct jbuiltin *jinja_test(const char *name);
 const struct jbuiltin *jinja_global(const char *name);
 const struct jbuiltin *jinja_method(enum jtype t, const char *name);
+const struct jbuiltin *jinja_str_method(const char *name);
 /* Is it an attribute that some Python type has, though not one known here? */
 bool jinja_foreign(enum jtype t, const char *name);
 /* A filter of Jinja2 that is not known here? */

@@ -140,8 +140,7 @@ static void target(struct frame *f, const struct jnode *n, bool param)
 		target(f, c, param);
 }
 
-static void branches(struct ft_jinja *t, struct frame *f,
-		     const struct jnode *n)
+static void branches(struct ft_jinja *t, struct frame *f, const struct jnode *n)
 {
 	struct frame body, elifs, other, sub;
 	const struct jnode *last = n;

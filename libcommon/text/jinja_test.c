@@ -5,17 +5,10 @@
 #include "libcommon/text/jinja_priv.h"
 #include "libcommon/text/unicode.h"
 
-/* clang-format off */
-#define FN(name) \
-	static int name(struct jx *x, const struct jval *self, \
-			const struct jval *const v[], \
-			const struct jargs *all, struct jval *out)
-/* clang-format on */
-#define UNUSED (void)x, (void)self, (void)v, (void)all
 #define TEST(name, cond)              \
-	FN(name)                      \
+	JX_FN(name)                   \
 	{                             \
-		UNUSED;               \
+		JX_UNUSED;            \
 		*out = jv_bool(cond); \
 		return 0;             \
 	}
@@ -32,8 +25,7 @@ TEST(t_number, jv_is_num(self) || self->t == V_BIG)
 TEST(t_string, self->t == V_STR)
 TEST(t_mapping, self->t == V_DICT)
 TEST(t_iterable, jv_iterable(self))
-TEST(t_sequence,
-     jv_has_len(self) && self->t != V_VIEW && self->t != V_LOOP)
+TEST(t_sequence, jv_has_len(self) && self->t != V_VIEW && self->t != V_LOOP)
 TEST(t_escaped, self->t == V_STR && self->u.s->safe)
 TEST(t_callable, self->t == V_MACRO || self->t == V_FUNC ||
 			 self->t == V_METHOD || self->t == V_LOOP ||
@@ -55,25 +47,25 @@ static int modulo(struct jx *x, const struct jval *self, const struct jval *n,
 	return eq < 0 ? -1 : 0;
 }
 
-FN(t_odd)
+JX_FN(t_odd)
 {
 	const struct jval two = jv_int(2);
 
-	UNUSED;
+	JX_UNUSED;
 	return modulo(x, self, &two, 1, out);
 }
 
-FN(t_even)
+JX_FN(t_even)
 {
 	const struct jval two = jv_int(2);
 
-	UNUSED;
+	JX_UNUSED;
 	return modulo(x, self, &two, 0, out);
 }
 
-FN(t_divisibleby)
+JX_FN(t_divisibleby)
 {
-	UNUSED;
+	JX_UNUSED;
 	return modulo(x, self, v[0], 0, out);
 }
 
@@ -98,53 +90,53 @@ static int all_case(struct jx *x, const struct jval *self, enum jclass want,
 	return 0;
 }
 
-FN(t_lower)
+JX_FN(t_lower)
 {
-	UNUSED;
+	JX_UNUSED;
 	return all_case(x, self, CLASS_LOWER, out);
 }
 
-FN(t_upper)
+JX_FN(t_upper)
 {
-	UNUSED;
+	JX_UNUSED;
 	return all_case(x, self, CLASS_UPPER, out);
 }
 
-FN(t_in)
+JX_FN(t_in)
 {
 	int rc = jv_in(x, self, v[0]);
 
-	UNUSED;
+	JX_UNUSED;
 	*out = jv_bool(rc > 0);
 	return rc < 0 ? -1 : 0;
 }
 
-FN(t_eq)
+JX_FN(t_eq)
 {
 	int rc = jv_eq(x, self, v[0]);
 
-	UNUSED;
+	JX_UNUSED;
 	*out = jv_bool(rc > 0);
 	return rc < 0 ? -1 : 0;
 }
 
-FN(t_ne)
+JX_FN(t_ne)
 {
 	int rc = jv_eq(x, self, v[0]);
 
-	UNUSED;
+	JX_UNUSED;
 	*out = jv_bool(rc == 0);
 	return rc < 0 ? -1 : 0;
 }
 
-#define ORDER(name, op)                                   \
-	FN(name)                                          \
-	{                                                 \
-		bool yes = false;                         \
+#define ORDER(name, op)                                     \
+	JX_FN(name)                                         \
+	{                                                   \
+		bool yes = false;                           \
 		int rc = jv_order(x, op, self, v[0], &yes); \
-		UNUSED;                                   \
-		*out = jv_bool(yes);                      \
-		return rc;                                \
+		JX_UNUSED;                                  \
+		*out = jv_bool(yes);                        \
+		return rc;                                  \
 	}
 ORDER(t_lt, T_LT)
 ORDER(t_le, T_LE)
@@ -152,11 +144,11 @@ ORDER(t_gt, T_GT)
 ORDER(t_ge, T_GE)
 
 /* `is`: what is one object in Python for sure, or for sure not. */
-FN(t_sameas)
+JX_FN(t_sameas)
 {
 	const struct jval *o = v[0];
 
-	UNUSED;
+	JX_UNUSED;
 	if (self->t != o->t) {
 		*out = jv_bool(false);
 		return 0;
@@ -185,9 +177,9 @@ FN(t_sameas)
 	return jx_err(x, "sameas of a '%s' is not supported", jv_type(self));
 }
 
-FN(t_filter)
+JX_FN(t_filter)
 {
-	UNUSED;
+	JX_UNUSED;
 	if (self->t == V_STR && jinja_filter(self->u.s->s)) {
 		*out = jv_bool(true);
 		return 0;
@@ -196,9 +188,9 @@ FN(t_filter)
 	return jv_hashable(x, self);
 }
 
-FN(t_test)
+JX_FN(t_test)
 {
-	UNUSED;
+	JX_UNUSED;
 	*out = jv_bool(self->t == V_STR && jinja_test(self->u.s->s));
 	return jv_hashable(x, self);
 }

@@ -61,8 +61,8 @@ struct jval jv_undef(struct jx *x, const char *fmt, ...)
 	vsnprintf(msg, sizeof(msg), fmt, ap);
 	va_end(ap);
 	return (struct jval){.t = V_UNDEF,
-			     .u.why = ft_arena_strndup(&x->a, msg,
-						       strlen(msg))};
+			     .u.why =
+				     ft_arena_strndup(&x->a, msg, strlen(msg))};
 }
 
 struct jval jv_list(struct jx *x, size_t cap)
@@ -115,26 +115,16 @@ struct jval jv_dict(struct jx *x)
 const char *jv_type(const struct jval *v)
 {
 	static const char *const names[] = {
-		[V_UNSET] = "Undefined",
-		[V_UNDEF] = "Undefined",
-		[V_NONE] = "NoneType",
-		[V_BOOL] = "bool",
-		[V_INT] = "int",
-		[V_BIG] = "int",
-		[V_FLOAT] = "float",
-		[V_STR] = "str",
-		[V_LIST] = "list",
-		[V_TUPLE] = "tuple",
-		[V_DICT] = "dict",
-		[V_RANGE] = "range",
-		[V_VIEW] = "dict_view",
-		[V_ITER] = "generator",
-		[V_NS] = "Namespace",
-		[V_MACRO] = "Macro",
-		[V_FUNC] = "function",
-		[V_METHOD] = "method",
-		[V_LOOP] = "LoopContext",
-		[V_CYCLER] = "Cycler",
+		[V_UNSET] = "Undefined",  [V_UNDEF] = "Undefined",
+		[V_NONE] = "NoneType",    [V_BOOL] = "bool",
+		[V_INT] = "int",          [V_BIG] = "int",
+		[V_FLOAT] = "float",      [V_STR] = "str",
+		[V_LIST] = "list",        [V_TUPLE] = "tuple",
+		[V_DICT] = "dict",        [V_RANGE] = "range",
+		[V_VIEW] = "dict_view",   [V_ITER] = "generator",
+		[V_NS] = "Namespace",     [V_MACRO] = "Macro",
+		[V_FUNC] = "function",    [V_METHOD] = "method",
+		[V_LOOP] = "LoopContext", [V_CYCLER] = "Cycler",
 		[V_JOINER] = "Joiner",
 	};
 
@@ -445,8 +435,8 @@ static int unordered(struct jx *x, enum jtok op, const struct jval *a,
 		return jx_undefined(x, a);
 	if (b->t == V_UNDEF)
 		return jx_undefined(x, b);
-	return jx_err(x, "'%s' is not supported between '%s' and '%s'",
-		      ops[op], jv_type(a), jv_type(b));
+	return jx_err(x, "'%s' is not supported between '%s' and '%s'", ops[op],
+		      jv_type(a), jv_type(b));
 }
 
 int jv_order(struct jx *x, enum jtok op, const struct jval *a,
@@ -466,8 +456,7 @@ int jv_order(struct jx *x, enum jtok op, const struct jval *a,
 
 		c = n ? memcmp(a->u.s->s, b->u.s->s, n) : 0;
 		if (!c)
-			c = (a->u.s->n > b->u.s->n) -
-			    (a->u.s->n < b->u.s->n);
+			c = (a->u.s->n > b->u.s->n) - (a->u.s->n < b->u.s->n);
 		*out = holds(op, c);
 		return 0;
 	}
@@ -527,7 +516,9 @@ int jv_in(struct jx *x, const struct jval *a, const struct jval *b)
 	switch (b->t) {
 	case V_STR:
 		if (a->t == V_UNDEF)
-			return jx_err(x, "'in <string>' wants a string, not Undefined");
+			return jx_err(
+				x,
+				"'in <string>' wants a string, not Undefined");
 		if (a->t != V_STR)
 			return jx_err(x,
 				      "'in <string>' wants a string, not '%s'",

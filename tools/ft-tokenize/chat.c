@@ -126,8 +126,8 @@ static int set_mask(const struct rules *r, const struct ft_row *row,
 	for (size_t i = 0; i < m->n; i++) {
 		int w = wish(row, m->v[i], err);
 
-		if (w < 0 && (tags || !r->assistant_only ||
-			      !is_assistant(m->v[i])))
+		if (w < 0 &&
+		    (tags || !r->assistant_only || !is_assistant(m->v[i])))
 			continue;
 		if (ft_chat_span(r->chat, row->obj, m, i, o, &s, err))
 			return at_row(row, err);
@@ -236,8 +236,7 @@ static int joined_row(const struct rules *r, const struct ft_row *row,
 		m->n = skip ? 0 : n;
 		if (add(row, m, key[i], err) ||
 		    render(r, row, m, r->generation_prompt, &g->out[i], err) ||
-		    (!r->render &&
-		     encode(r, row, &g->out[i], &g->ids[i], err)))
+		    (!r->render && encode(r, row, &g->out[i], &g->ids[i], err)))
 			return -1;
 	}
 	return 0;

@@ -224,9 +224,8 @@ static void load_model(struct run *r, struct ft_err *err)
 		ft_die(FT_EXIT_DATA,
 		       "%s: --chat wants a tokenizer.json, and there is none",
 		       cmd->model);
-	if (cmd->chat &&
-	    ft_chat_load(&r->rules.chat, chat_dir(&dir, &file),
-			 cmd->chat_template, err))
+	if (cmd->chat && ft_chat_load(&r->rules.chat, chat_dir(&dir, &file),
+				      cmd->chat_template, err))
 		ft_die_err(err);
 	r->rules.tok = r->tok;
 	r->rules.vocab_size = size;

@@ -244,8 +244,7 @@ static int choose_kind(struct rules *r, const struct ft_row *row, bool *ids,
 			err, row,
 			"no field to encode (text, prompt, completion, chosen, rejected, messages or their _ids)");
 	if (kind == FT_ROW_CHAT && !r->chat)
-		return ft_row_err(err, row,
-				  "rows of messages want --chat");
+		return ft_row_err(err, row, "rows of messages want --chat");
 	if (r->kind < 0)
 		r->kind = (int)kind;
 	if (r->kind != (int)kind)
@@ -275,7 +274,8 @@ int row_segments(struct rules *r, const struct ft_row *row, struct segments *g,
 			"--on-long split is for text rows, not for kind '%s'",
 			ft_row_kind_names[r->kind]);
 	if (ids && r->render)
-		return ft_row_err(err, row, "row is tokenised, and has no text");
+		return ft_row_err(err, row,
+				  "row is tokenised, and has no text");
 	if (ids)
 		return tokenised_row(r, row, (enum ft_row_kind)r->kind, g, err);
 	if (!r->tok)
