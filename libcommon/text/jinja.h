@@ -29,8 +29,6 @@ int ft_jinja_compile(struct ft_jinja **t, const char *s, size_t n,
 void ft_jinja_free(struct ft_jinja *t);
 /* Is there a {% generation %} in it? */
 bool ft_jinja_has_generation(const struct ft_jinja *t);
-/* Does its text, or a string in it, have s in it? */
-bool ft_jinja_mentions(const struct ft_jinja *t, const char *s, size_t n);
 
 /* Whose text a byte is. */
 enum {

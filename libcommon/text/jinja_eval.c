@@ -136,7 +136,7 @@ int jx_item(struct jx *x, const struct jval *of, const struct jval *key,
 		return jx_undefined(x, o);
 	if (o->t == V_DICT) {
 		/* an unhashable key is a TypeError, which is caught */
-		if (key->t != V_LIST && key->t != V_DICT)
+		if (jv_can_hash(key))
 			rc = jd_find(x, o->u.d, key, &at);
 		if (rc > 0)
 			*out = o->u.d->v[at];

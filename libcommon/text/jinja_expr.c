@@ -136,8 +136,6 @@ const struct jstr *jp_literal(struct ft_jinja *t, const char *s, size_t n)
 	v->s = ft_arena_strndup(&t->a, s, n);
 	v->n = n;
 	v->chars = js_chars(s, n);
-	FT_GROW(t->text, t->ntext, t->captext, 1);
-	t->text[t->ntext++] = v;
 	return v;
 }
 
@@ -172,7 +170,6 @@ static bool argument(struct parser *ps, struct jnode *n, struct jnode ***last,
 		struct jnode *kw = jp_node(ps, N_CONST);
 
 		kw->attr = jp_literal(ps->t, ps->p->s, ps->p->n);
-		ps->t->ntext--; /* a name, no text */
 		ps->p += 2;
 		if (n->star2)
 			return jp_fail(ps, "bad arguments");
@@ -373,7 +370,6 @@ static struct jnode *dotted(struct parser *ps, struct jnode *what)
 		return NULL;
 	if (jp_is(ps, T_NAME)) {
 		n->attr = jp_literal(ps->t, ps->p->s, ps->p->n);
-		ps->t->ntext--;
 	} else if (jp_is(ps, T_INT)) {
 		n->kind = N_ITEM;
 		n->b = jp_node(ps, N_CONST);
@@ -538,7 +534,6 @@ static struct jnode *name(struct parser *ps, bool nsref)
 		if (!jp_is(ps, T_NAME))
 			return jp_expected(ps, "name");
 		n->attr = jp_literal(ps->t, ps->p->s, ps->p->n);
-		ps->t->ntext--;
 		ps->p++;
 	}
 	return n;

@@ -231,37 +231,35 @@ static int keys(struct jx *x, const struct jval *self, const struct jval *attr,
 	return 0;
 }
 
-/* "a,b": a list of keys. */
+/* Lists of one key or more ("a,b"): equal ones need have no order. */
 static int many_keys(struct jx *x, const struct jval *self,
 		     const struct jval *attr, bool fold, struct keyed **out,
 		     size_t *n)
 {
-	struct jval one;
-	struct jlist *l;
+	const struct jval none = jv_none(), *a = attr ? attr : &none;
+	const struct jstr *s = a->t == V_STR ? a->u.s : NULL;
 
-	if (!attr || attr->t != V_STR || !attr->u.s->n ||
-	    !memchr(attr->u.s->s, ',', attr->u.s->n))
-		return keys(x, self, attr, NULL, fold, out, n);
 	if (keys(x, self, NULL, NULL, false, out, n))
 		return -1;
 	for (size_t i = 0; i < *n; i++) {
-		const struct jstr *s = attr->u.s;
-		size_t from = 0;
+		struct jval list = jv_list(x, 1), name = *a, one;
+		size_t from = 0, to = 0;
 
-		(*out)[i].key = jv_list(x, 0);
-		l = (*out)[i].key.u.l;
-		while (from <= s->n) {
-			const char *comma =
-				memchr(s->s + from, ',', s->n - from);
-			size_t to = comma ? (size_t)(comma - s->s) : s->n;
-			struct jval name = jv_str(js_part(x, s, from, to));
+		do {
+			if (s) {
+				const char *comma =
+					memchr(s->s + from, ',', s->n - from);
 
+				to = comma ? (size_t)(comma - s->s) : s->n;
+				name = jv_str(js_part(x, s, from, to));
+			}
 			if (jx_attribute(x, &(*out)[i].v, &name, NULL, fold,
 					 &one))
 				return -1;
-			jl_push(x, l, one);
+			jl_push(x, list.u.l, one);
 			from = to + 1;
-		}
+		} while (s && from <= s->n);
+		(*out)[i].key = list;
 	}
 	return 0;
 }

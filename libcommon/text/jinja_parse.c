@@ -446,19 +446,10 @@ void ft_jinja_free(struct ft_jinja *t)
 		return;
 	ft_arena_release(&t->a);
 	free(t->name);
-	free(t->text);
 	free(t);
 }
 
 bool ft_jinja_has_generation(const struct ft_jinja *t)
 {
 	return t->generation;
-}
-
-bool ft_jinja_mentions(const struct ft_jinja *t, const char *s, size_t n)
-{
-	for (size_t i = 0; i < t->ntext; i++)
-		if (memmem(t->text[i]->s, t->text[i]->n, s, n))
-			return true;
-	return false;
 }

@@ -283,8 +283,6 @@ struct ft_jinja {
 	/* interned: what loops, macros and blocks define by themselves */
 	const char *loop, *caller, *kwargs, *varargs, *block;
 	bool generation;
-	const struct jstr **text; /* literal strings, for mentions */
-	size_t ntext, captext;
 };
 
 int jinja_parse(struct ft_jinja *t, const struct jtokens *tk,
@@ -413,7 +411,8 @@ int jv_order(struct jx *x, enum jtok op, const struct jval *a,
 	     const struct jval *b, bool *out);
 /* 1, 0, -1: a in b. */
 int jv_in(struct jx *x, const struct jval *a, const struct jval *b);
-int jv_hashable(struct jx *x, const struct jval *v);
+bool jv_can_hash(const struct jval *v);
+int jv_hashable(struct jx *x, const struct jval *v); /* or an error */
 /* Append str(v), repr(v). */
 int jv_put(struct jx *x, struct jbuf *b, const struct jval *v);
 int jv_repr(struct jx *x, struct jbuf *b, const struct jval *v);

@@ -281,11 +281,9 @@ static void split_space(struct jx *x, const struct jstr *s, int64_t max,
 		if (p >= end)
 			return;
 		if (max-- == 0) {
-			const struct jstr *tail =
-				js_part(x, s, (size_t)(p - s->s), s->n);
-
 			jl_push(x, l,
-				jv_str(jx_strip(x, tail, NULL, false, true)));
+				jv_str(js_part(x, s, (size_t)(p - s->s),
+					       s->n)));
 			return;
 		}
 		for (z = q = p; q < end; z = q)
@@ -308,8 +306,7 @@ static void rsplit_space(struct jx *x, const struct jstr *s, int64_t max,
 		if (!s->n)
 			return;
 		if (max-- == 0) {
-			jl_push(x, l,
-				jv_str(jx_strip(x, s, NULL, true, false)));
+			jl_push(x, l, jv_str(s));
 			return;
 		}
 		for (p = z = s->s + s->n; p > s->s; p = q) {

@@ -235,14 +235,21 @@ int jv_truth(struct jx *x, const struct jval *v, bool *out)
 
 /* --- dicts ---------------------------------------------------------------- */
 
+bool jv_can_hash(const struct jval *v)
+{
+	if (v->t == V_LIST || v->t == V_DICT ||
+	    (v->t == V_VIEW && v->u.w->kind != VIEW_VALUES))
+		return false;
+	for (size_t i = 0; v->t == V_TUPLE && i < v->u.l->n; i++)
+		if (!jv_can_hash(&v->u.l->v[i]))
+			return false;
+	return true;
+}
+
 int jv_hashable(struct jx *x, const struct jval *v)
 {
-	if (v->t == V_LIST || v->t == V_DICT)
-		return jx_err(x, "unhashable type: '%s'", jv_type(v));
-	for (size_t i = 0; v->t == V_TUPLE && i < v->u.l->n; i++)
-		if (jv_hashable(x, &v->u.l->v[i]))
-			return -1;
-	return 0;
+	return jv_can_hash(v) ? 0
+			      : jx_err(x, "unhashable type: '%s'", jv_type(v));
 }
 
 int jd_find(struct jx *x, const struct jdict *d, const struct jval *k,
