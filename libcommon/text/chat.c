@@ -208,6 +208,7 @@ static int load(struct ft_chat *c, const char *dir, const char *which,
 	    config(&c->a, dir, "special_tokens_map.json", &map, err))
 		return -1;
 	special_tokens(c, tokens);
+	special_tokens(c, ft_json_get(tokens, "extra_special_tokens"));
 	special_tokens(c, map);
 	if (load_templates(c, dir, which, tokens, err) ||
 	    (which && !c->n && load_file(c, which, err)))
@@ -419,45 +420,75 @@ static bool assistant(const struct ft_json *m)
 	return r && r->type == FT_JSON_STRING && !strcmp(r->s, "assistant");
 }
 
+/*
+ * A template may close a chat with more than it puts between messages.  The end
+ * of a message is then the last place in [from, to] where a piece of both texts
+ * ends; 0 when there is none.
+ */
+static size_t common_cut(const struct ft_jinja_out *a,
+			 const struct ft_jinja_out *b, size_t from, size_t to)
+{
+	size_t i = a->ncut, k = b->ncut;
+
+	while (i && k) {
+		size_t x = a->cut[i - 1], y = b->cut[k - 1];
+
+		if (x == y && x <= to)
+			return x >= from ? x : 0;
+		i -= x >= y;
+		k -= y >= x;
+	}
+	return 0;
+}
+
+/* It is written otherwise in the whole: its own text there, by the marks, and
+   behind it what is behind it in q. */
+static bool marked_span(const struct ft_jinja_out *whole,
+			const struct ft_jinja_out *q, size_t end,
+			struct ft_jinja_span *span)
+{
+	size_t z = last_chosen(whole, &span->a), tail = q->text.n - end;
+
+	if (!z || !end || whole->text.n - z < tail ||
+	    (tail && memcmp(whole->text.s + z, q->text.s + end, tail) != 0))
+		return false;
+	span->z = z + tail;
+	return true;
+}
+
 int ft_chat_span(struct ft_chat *c, const struct ft_json *row,
 		 const struct ft_chat_messages *m, size_t i,
 		 const struct ft_jinja_out *whole, struct ft_jinja_span *span,
 		 struct ft_err *err)
 {
-	struct ft_jinja_out *q = &c->part, *p = &c->prompt;
-	struct ft_jinja_out again = {0};
-	size_t z, first, tail, part_first;
+	struct ft_jinja_out *q = &c->part, *p = &c->prompt, again = {0};
 	struct ft_err ignored;
-	bool have_p;
+	size_t first, end;
+	bool have_p, ok;
 
 	/* A template may refuse what is before the first message. */
 	have_p = !ft_chat_render(c, row, m, i, assistant(m->v[i]), SIZE_MAX, p,
 				 &ignored);
 	if (ft_chat_render(c, row, m, i + 1, false, i, q, err))
 		return -1;
-	if (begins(&whole->text, &q->text)) {
-		if (!have_p)
-			last_chosen(q, &span->a);
-		else
-			span->a = common(&p->text, &q->text);
-		span->z = q->text.n;
+	end = last_chosen(q, &first);
+	span->a = have_p ? common(&p->text, &q->text) : first;
+	span->z = q->text.n;
+	if (begins(&whole->text, &q->text))
 		return 0;
-	}
-	/* It is written otherwise in the whole: find its own text there. */
+	span->z = common_cut(q, whole, end ? end : span->a,
+			     common(&q->text, &whole->text));
+	if (span->z)
+		return 0;
 	if (ft_chat_render(c, row, m, m->n, false, i, &again, err))
 		return -1;
-	z = last_chosen(&again, &first);
-	tail = last_chosen(q, &part_first);
+	ok = marked_span(&again, q, end, span);
 	ft_jinja_out_release(&again);
-	if (z && tail && whole->text.n - z >= q->text.n - tail &&
-	    !memcmp(whole->text.s + z, q->text.s + tail, q->text.n - tail)) {
-		span->a = first;
-		if (have_p && begins(&whole->text, &p->text) &&
-		    p->text.n <= first)
-			span->a = p->text.n;
-		span->z = z + (q->text.n - tail);
+	if (ok && have_p && begins(&whole->text, &p->text) &&
+	    p->text.n <= span->a)
+		span->a = p->text.n;
+	if (ok)
 		return 0;
-	}
 	return ft_err_set(
 		err, FT_EXIT_DATA,
 		"the chat template writes message %zu otherwise when others follow: which text is its own cannot be told (train on its last turn, or give a template with {%% generation %%})",

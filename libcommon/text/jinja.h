@@ -69,7 +69,8 @@ struct ft_jinja_out {
 	struct ft_str text;
 	unsigned char *mark;       /* [text.n] whose text a byte is */
 	struct ft_jinja_span *gen; /* what {% generation %} enclosed */
-	size_t ngen, capgen, capmark;
+	size_t *cut; /* where a {{ }} or a piece of the template's text ended */
+	size_t ngen, capgen, capmark, ncut, capcut;
 };
 void ft_jinja_out_release(struct ft_jinja_out *o);
 

@@ -574,6 +574,17 @@ static int exec_generation(struct jx *x, const struct jnode *n)
 	return 0;
 }
 
+/* A piece of the text has ended, unless it is caught for something else. */
+static void cut(struct jx *x)
+{
+	struct ft_jinja_out *o = x->gen;
+
+	if (x->out != x->top || (o->ncut && o->cut[o->ncut - 1] == x->top->n))
+		return;
+	FT_GROW(o->cut, o->ncut, o->capcut, 1);
+	o->cut[o->ncut++] = x->top->n;
+}
+
 static int exec(struct jx *x, const struct jnode *n)
 {
 	struct jval v;
@@ -582,9 +593,13 @@ static int exec(struct jx *x, const struct jnode *n)
 	switch (n->kind) {
 	case N_DATA:
 		jb_str(x, x->out, n->v.u.s);
+		cut(x);
 		return 0;
 	case N_PRINT:
-		return jx_eval(x, n->a, &v) || jv_put(x, x->out, &v) ? -1 : 0;
+		if (jx_eval(x, n->a, &v) || jv_put(x, x->out, &v))
+			return -1;
+		cut(x);
+		return 0;
 	case N_FOR:
 		return exec_for(x, n);
 	case N_IF:
@@ -686,7 +701,7 @@ int ft_jinja_render(const struct ft_jinja *t, const struct ft_jinja_var *vars,
 		x.max_steps = limits->steps;
 	if (limits && limits->memory)
 		x.max_memory = limits->memory;
-	out->ngen = 0;
+	out->ngen = out->ncut = 0;
 	jx_enter(&x, &context, NULL, NULL);
 	set_variables(&x, vars, nvars);
 	jx_enter(&x, &top, &context, t->unset);
@@ -702,5 +717,6 @@ void ft_jinja_out_release(struct ft_jinja_out *o)
 	ft_str_release(&o->text);
 	free(o->mark);
 	free(o->gen);
+	free(o->cut);
 	*o = (struct ft_jinja_out){0};
 }

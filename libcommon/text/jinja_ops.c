@@ -209,6 +209,7 @@ static struct jval add_strings(struct jx *x, const struct jstr *a,
 	bool safe = a->safe || b->safe;
 	struct jstr *s;
 
+	jb_reserve(x, &buf, a->n + b->n + 1);
 	jb_str(x, &buf, safe ? jx_escape(x, a) : a);
 	jb_str(x, &buf, safe ? jx_escape(x, b) : b);
 	if (!safe)

@@ -7,7 +7,7 @@
 #include "libcommon/text/jinja_priv.h"
 
 /* Depths of the recursion of the parser, and of a tree. */
-enum { JP_MAX_DEPTH = 100, JP_MAX_TREE = 600 };
+enum { JP_MAX_DEPTH = 300, JP_MAX_TREE = 600 };
 
 struct parser {
 	struct ft_jinja *t;

@@ -340,6 +340,7 @@ void *jx_alloc(struct jx *x, size_t n);
 int jx_room(struct jx *x, size_t n, size_t size);
 
 /* Text. */
+void jb_reserve(struct jx *x, struct jbuf *b, size_t n); /* so much will come */
 void jb_add(struct jx *x, struct jbuf *b, const char *s, size_t n,
 	    unsigned char mark);
 void jb_adds(struct jx *x, struct jbuf *b, const char *s);

@@ -15,7 +15,8 @@
 /* Room for n more bytes, or false: the rendering ends at its next step. */
 static bool reserve(struct jx *x, struct jbuf *b, size_t n)
 {
-	size_t cap = b->cap ? b->cap : 64;
+	/* one piece gets what it needs, one that grows the double each time */
+	size_t cap = b->cap ? b->cap : n < 16 ? 32 : n + 1;
 	char *s;
 	unsigned char *m;
 
@@ -39,6 +40,11 @@ static bool reserve(struct jx *x, struct jbuf *b, size_t n)
 	b->m = m;
 	b->cap = cap;
 	return true;
+}
+
+void jb_reserve(struct jx *x, struct jbuf *b, size_t n)
+{
+	reserve(x, b, n);
 }
 
 void jb_add(struct jx *x, struct jbuf *b, const char *s, size_t n,

@@ -224,7 +224,7 @@ static void budgets(void)
 	     "nested too deep");
 	says("{{ range(10 ** 6) }}", "range of more than");
 	ft_str_adds(&s, "{{ ");
-	for (int i = 0; i < 200; i++)
+	for (int i = 0; i < 250; i++)
 		ft_str_addc(&s, '(');
 	says(s.s, "nested too deep");
 	ft_str_clear(&s);
