@@ -257,8 +257,7 @@ static void dump_str(struct jx *x, struct jbuf *b, const struct dumper *d,
 		k = c && c < 128 ? strchr(from, (int)c) : NULL;
 		if (k)
 			snprintf(buf, sizeof(buf), "\\%c", to[k - from]);
-		else if (c < 0x20 ||
-			 (c >= 0x7f && d->ascii && c < 0x10000 && c != 0x7f))
+		else if (c < 0x20 || (d->ascii && c >= 0x7f && c < 0x10000))
 			snprintf(buf, sizeof(buf), "\\u%04x", c);
 		else if (c >= 0x10000 && d->ascii)
 			snprintf(buf, sizeof(buf), "\\u%04x\\u%04x",
@@ -266,8 +265,6 @@ static void dump_str(struct jx *x, struct jbuf *b, const struct dumper *d,
 				 0xdc00 + ((c - 0x10000) & 0x3ff));
 		else
 			buf[ft_utf8_put(buf, c)] = 0;
-		if (c == 0 && !k)
-			snprintf(buf, sizeof(buf), "\\u0000");
 		jb_add(x, b, buf, strlen(buf), mark);
 	}
 	jb_addc(x, b, '"');

@@ -299,8 +299,22 @@ def theirs(template, context):
         return "error", "%s: %s" % (type(e).__name__, e)
 
 
+UNICODE = [
+    "{{ s.upper() }}|{{ s.lower() }}|{{ s.title() }}|{{ s.capitalize() }}|{{ s|title }}",
+    "{{ [s] }}|{{ s|tojson }}|{{ s|tojson(ensure_ascii=true) }}|{{ s|urlencode }}",
+    "{{ s.split() }}{{ s.splitlines() }}{{ s|wordcount }}{{ s[::-1] }}{{ s|length }}",
+    "{% for c in s %}{{ 'x'.join(c.split()) }}{{ c.isalpha()|int }}{{ c.isdigit()|int }}{{ c.isdecimal()|int }}"
+    "{{ c.isnumeric()|int }}{{ c.isalnum()|int }}{{ c.isspace()|int }}{{ c.isupper()|int }}{{ c.islower()|int }}"
+    "{{ (c ~ 'ΑΣ').lower() }}{{ ('a' ~ c ~ 'Σ').lower() }}{{ ('ΑΣ' ~ c).lower() }}{% endfor %}",
+]
+
+
 def cases(args):
     g = Gen(args.seed)
+    for a in range(0, 0x110000 if args.unicode else 0, 1024):
+        text = "".join(chr(c) for c in range(a, a + 1024) if not 0xD800 <= c < 0xE000)
+        for t in UNICODE:
+            yield t, {"s": text}
     for _ in range(args.n):
         yield g.template(), g.context()
     if args.renders:
@@ -330,6 +344,7 @@ def main():
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--show", type=int, default=20)
     p.add_argument("--renders")
+    p.add_argument("--unicode", action="store_true", help="every code point through the methods of strings")
     args = p.parse_args()
     todo = list(cases(args))
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as f:
