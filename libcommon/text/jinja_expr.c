@@ -224,7 +224,7 @@ static struct jnode *call(struct parser *ps, struct jnode *f)
 	n->a = f;
 	if (!jp_over(ps, n, f) || !arguments(ps, n))
 		return NULL;
-	if (f->kind == N_ATTR && !jinja_callable_name(f->attr->s) && !f->flag)
+	if (f->kind == N_ATTR && !jinja_callable_name(f->attr->s))
 		return jp_fail(ps, "method '%s' is not known", f->attr->s);
 	return n;
 }

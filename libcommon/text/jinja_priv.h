@@ -260,7 +260,7 @@ struct jnode {
 	enum jtok op;
 	uint32_t line;
 	uint32_t depth; /* of the tree under it */
-	bool flag;      /* recursive, accesses... */
+	bool flag;      /* of a loop: recursive; of an if: other is an else */
 	struct jnode *a, *b, *c, *d;
 	struct jnode *list, *other, *params, *next;
 	struct jnode *kw; /* a = value, name */
@@ -331,7 +331,7 @@ struct jx {
 	struct jbuf *top;
 };
 
-enum { JX_DEPTH = 1000, JX_NEST = 100 };
+enum { JX_DEPTH = 1000 }; /* of calls within calls here */
 
 int jx_err(struct jx *x, const char *fmt, ...) FT_PRINTF(2, 3);
 int jx_step(struct jx *x);

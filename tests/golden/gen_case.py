@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Make libcommon/text/jinja_case.c: python3 gen_case.py [OUT]
+"""Make libcommon/text/jinja_case.inc: python3 gen_case.py [OUT]
 
 What Python's str methods know of characters: case mappings, and the classes of
 islower, isupper, isalpha, isdecimal, isdigit, isnumeric, isprintable.  Made with

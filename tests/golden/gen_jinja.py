@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Make tests/data/jinja: python3 gen_jinja.py [DIR]
+"""Make tests/data/jinja/*: python3 gen_jinja.py [OUT]
 
 Templates of our own, a case a line of TEMPLATES (and some of several lines), as
 transformers renders them with the variables of CONTEXT: rows {template, expect},
@@ -67,7 +67,8 @@ MORE = ["{% if true %}\n  a\n  {% endif %}\n b \n",
 
 
 def main():
-    out = sys.argv[1] if len(sys.argv) > 1 else "tests/data/jinja"
+    out = os.path.join(sys.argv[1] if len(sys.argv) > 1 else ".",
+                       "tests/data/jinja")
     os.makedirs(out, exist_ok=True)
     with open(os.path.join(out, "context.json"), "w") as f:
         f.write(json.dumps(CONTEXT, ensure_ascii=False) + "\n")
