@@ -364,7 +364,8 @@ int jx_percent(struct jx *x, const struct jstr *fmt, const struct jval *arg,
 	}
 	if (arg->t == V_TUPLE ? a.used < arg->u.l->n
 			      : !a.used && !a.mapped && arg->t != V_DICT &&
-					arg->t != V_LIST && arg->t != V_RANGE)
+					arg->t != V_UNDEF && arg->t != V_LIST &&
+					arg->t != V_RANGE)
 		return jx_err(x, "not all arguments of a format are used");
 	*out = jv_str(jb_end(x, &b));
 	return 0;

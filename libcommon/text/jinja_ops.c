@@ -237,7 +237,7 @@ int jx_binary(struct jx *x, enum jtok op, const struct jval *a,
 		return jx_err(x,
 			      "'%s' of Markup (safe, escape) is not supported",
 			      op_name(op));
-	if (op == T_MOD && a->t == V_STR && b->t != V_UNDEF)
+	if (op == T_MOD && a->t == V_STR)
 		return jx_percent(x, a->u.s, b, out);
 	if (op == T_ADD && a->t == b->t && sequence(a)) {
 		*out = a->t == V_STR ? add_strings(x, a->u.s, b->u.s)

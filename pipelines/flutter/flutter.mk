@@ -426,7 +426,7 @@ $(BASE_OUT)/init/ft-manifest.json: $(BASE_CONFIG) $(BASE_OUT)/train.jsonl $(BASE
 	$(call say,init,$(BASE_CONFIG))
 	@ft-init --config $< --text $(BASE_OUT)/train.jsonl --vocab-size $(BASE_VOCAB) \
 		--seed $(SEED) -o $(@D)
-	@cp $(FLUTTER_BASE)/chat_template.jinja $(@D)
+	@cp $(FL)/base/model/chat_template.jinja $(@D)
 $(BASE_OUT)/train.ft $(BASE_OUT)/heldout.ft: %.ft: %.jsonl $(BASE_OUT)/init/ft-manifest.json
 	@ft-tokenize -m $(BASE_OUT)/init --kind text --max-length 1024 --on-long split \
 		--ledger $*.ledger.json $< -o $@

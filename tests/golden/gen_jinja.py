@@ -23,7 +23,7 @@ TEMPLATES = r'''
 {{ 'ΑΣ'.lower() }} {{ 'İ'.lower() | length }} {{ 'ǆ'.title() }} {{ 'ŉ'.upper() }} {{ "they're bill's" | title }} {{ "they're bill's".title() }}
 {{ 'a b  c'.split(none, 1) }} {{ ' a b '.rsplit(none, 1) }} {{ 'a-b-c'.rsplit('-', 1) }} {{ 'a-b'.partition('-') }} {{ 'x\ny\r\nz'.splitlines() }}
 {{ 'a,b'.replace(',', ';') }} {{ 'aaa' | replace('a', 'b', 2) }} {{ 'abc'.startswith(('x', 'a')) }} {{ 'abc'.endswith('bc') }} {{ 'abc'.find('c') }}
-{{ '%s|%5.1f|%-3d|%03d|%r|%x|%%' % ('a', 2.25, 3, 4, 'b', 255) }} {{ '{} {0}'.format is defined }} {{ '{:>4}|{a!r}'.format(1, a='b') }} {{ '%s-%s' | format(1, 2) }}
+{{ '%s|%5.1f|%-3d|%03d|%r|%x|%%' % ('a', 2.25, 3, 4, 'b', 255) }} {{ '{} {0}'.format is defined }} {{ '{:>4}|{a!r}'.format(1, a='b') }} {{ '%s-%s' | format(1, 2) }} {{ '%s|' % undefd }}{{ 'a' % undefd }}{{ '%s' % [] }}{{ '%%' % {} }}
 {{ l | sort }} {{ ls | sort }} {{ ls | sort(case_sensitive=true) }} {{ ls | unique | list }} {{ l | sum }} {{ l | min }} {{ l | max }} {{ l | first }} {{ l | last }} {{ l | reverse | list }} {{ [none, none] | sort }}
 {{ l | map('string') | join('+') }} {{ messages | map(attribute='role') | list }} {{ l | select('odd') | list }} {{ l | reject('gt', 1) | list }} {{ messages | selectattr('tool_calls', 'defined') | list | length }} {{ messages | rejectattr('role', 'equalto', 'user') | map(attribute='content') | first }}
 {{ l | batch(2, 0) | list }} {{ l | slice(2) | list }} {{ messages | groupby('role') | map('first') | list }} {{ l | list == l }} {{ (1, 2) + (3,) }} {{ [1] * 3 }}
