@@ -179,6 +179,7 @@ struct ft_added {
 /* What one call of encode needs; kept for the next one. */
 struct ft_tok_ctx {
 	struct ft_tok_ctx *next;
+	const unsigned char *mark; /* bytes that form no special tokens */
 	struct ft_bpe_ctx bpe;
 	struct ft_regex_run run;
 	struct ft_nf_char *nf; /* [capnf] a stretch being normalized */

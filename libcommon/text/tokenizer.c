@@ -328,14 +328,33 @@ static void give_back(const struct ft_tok *t, struct ft_tok_ctx *c)
 	pthread_mutex_unlock(&k->lock);
 }
 
-/* The next added token that text may form. */
-static bool next_added(const struct ft_tok *k, const struct ft_trie *t,
-		       const char *s, size_t n, size_t done, unsigned flags,
-		       struct ft_found *f)
+/* Was a special token found in text that must not form one? */
+static bool forbidden(const struct ft_tok_ctx *c, const struct ft_found *f,
+		      const struct ft_text *t)
 {
-	return !(flags & FT_TOK_PLAIN) &&
-	       ft_added_next(&k->added, t, s, n, f->after, done,
-			     flags & FT_TOK_NO_ADDED, f);
+	size_t from = f->after - f->tok->match.n;
+
+	if (!c->mark || !f->tok->special)
+		return false;
+	for (size_t i = from; i < f->after; i++)
+		for (uint32_t b = ft_text_from(t, i); b < ft_text_to(t, i); b++)
+			if (c->mark[b])
+				return true;
+	return false;
+}
+
+/* The next added token that the text may form. */
+static bool next_added(const struct ft_tok *k, const struct ft_tok_ctx *c,
+		       const struct ft_trie *of, const struct ft_text *t,
+		       size_t done, unsigned flags, struct ft_found *f)
+{
+	if (flags & FT_TOK_PLAIN)
+		return false;
+	while (ft_added_next(&k->added, of, t->s, t->n, f->after, done,
+			     flags & FT_TOK_NO_ADDED, f))
+		if (!forbidden(c, f, t))
+			return true;
+	return false;
 }
 
 /* What lies between added tokens of the first pass. */
@@ -348,7 +367,7 @@ static void encode_gap(const struct ft_tok *k, struct ft_tok_ctx *c,
 	size_t done = 0;
 
 	ft_norm_run(k->norm, k->nnorm, c, &t);
-	while (next_added(k, &k->added.normalized, t.s, t.n, done, flags, &f)) {
+	while (next_added(k, c, &k->added.normalized, &t, done, flags, &f)) {
 		if (done < f.a)
 			ft_pretok_run(k, c, &t, done, f.a, out);
 		ft_ids_put(out, f.tok->id, ft_text_from(&t, f.a),
@@ -366,9 +385,11 @@ static void put_ids(const int32_t *id, size_t n, uint32_t at,
 		ft_ids_put(out, id[i], at, at);
 }
 
-int ft_tok_encode(const struct ft_tok *k, const char *s, size_t n,
-		  unsigned flags, struct ft_ids *out, struct ft_err *err)
+static int encode(const struct ft_tok *k, const char *s, size_t n,
+		  unsigned flags, const unsigned char *mark, struct ft_ids *out,
+		  struct ft_err *err)
 {
+	const struct ft_text whole = {s, n, NULL, NULL, 0};
 	struct ft_tok_ctx *c;
 	struct ft_found f = {0};
 	size_t done = 0, valid;
@@ -382,9 +403,10 @@ int ft_tok_encode(const struct ft_tok *k, const char *s, size_t n,
 		return ft_err_set(err, FT_EXIT_DATA,
 				  "text is not UTF-8 at byte %zu", valid + 1);
 	c = borrow(k);
+	c->mark = mark;
 	if (flags & FT_TOK_SPECIALS)
 		put_ids(k->before, k->nbefore, 0, out);
-	while (next_added(k, &k->added.raw, s, n, done, flags, &f)) {
+	while (next_added(k, c, &k->added.raw, &whole, done, flags, &f)) {
 		if (done < f.a)
 			encode_gap(k, c, s, done, f.a, flags, out);
 		ft_ids_put(out, f.tok->id, (uint32_t)f.a, (uint32_t)f.z);
@@ -396,6 +418,19 @@ int ft_tok_encode(const struct ft_tok *k, const char *s, size_t n,
 		put_ids(k->after, k->nafter, (uint32_t)n, out);
 	give_back(k, c);
 	return 0;
+}
+
+int ft_tok_encode(const struct ft_tok *k, const char *s, size_t n,
+		  unsigned flags, struct ft_ids *out, struct ft_err *err)
+{
+	return encode(k, s, n, flags, NULL, out, err);
+}
+
+int ft_tok_encode_marked(const struct ft_tok *k, const char *s, size_t n,
+			 const unsigned char *mark, struct ft_ids *out,
+			 struct ft_err *err)
+{
+	return encode(k, s, n, 0, mark, out, err);
 }
 
 /* --- what is known -------------------------------------------------------- */

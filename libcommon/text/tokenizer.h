@@ -59,6 +59,11 @@ enum {
  */
 int ft_tok_encode(const struct ft_tok *t, const char *s, size_t n,
 		  unsigned flags, struct ft_ids *out, struct ft_err *err);
+/* The same without what the post-processor adds; where mark is given, bytes
+   [0, n) of it, special tokens are formed of bytes whose mark is 0 only. */
+int ft_tok_encode_marked(const struct ft_tok *t, const char *s, size_t n,
+			 const unsigned char *mark, struct ft_ids *out,
+			 struct ft_err *err);
 /* Append the text of n ids; skip leaves special tokens out.  Invalid UTF-8
    from byte tokens becomes U+FFFD as the package does it, and ids that no token
    has are left out as it does; negative ones are errors. */

@@ -9,6 +9,11 @@ LORA_DROPOUT ?= 0.05
 LORA_TARGET_MODULES ?= all-linear
 LOAD_IN_4BIT ?= 0
 
+# What the SFT model is trained on: prompt and completion, or chat: the same as
+# messages, through the model's chat template, or the one in CHAT_TEMPLATE.
+FORMAT        ?= prompt
+CHAT_TEMPLATE ?=
+
 # Supervised fine-tuning.
 EPOCHS        ?= 3
 LEARNING_RATE ?= 2e-4

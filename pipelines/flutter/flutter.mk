@@ -65,7 +65,7 @@ $(FLUTTER_OUT)/toy/config.json: $(FL)/toy.json $(FLUTTER_DATA) | tools
 
 PARTS := train eval
 SETTINGS_rows := NEW_APP=$(NEW_APP) ROWS=$(ROWS)
-SETTINGS_stream := MODEL=$(FLUTTER_MODEL) MAX_LENGTH=$(MAX_LENGTH) ON_LONG=$(ON_LONG)
+SETTINGS_stream := MODEL=$(FLUTTER_MODEL) $(if $(filter chat,$(FORMAT)),FORMAT=chat $(CHAT_TEMPLATE)) MAX_LENGTH=$(MAX_LENGTH) ON_LONG=$(ON_LONG)
 jq = "$$(cat $(FL)/prompt.jq $(FL)/$(1).jq)"
 tokenize = ft-tokenize -q -m $(FLUTTER_MODEL) --max-length $(MAX_LENGTH) \
 	--on-long $(ON_LONG) --ledger $(@:.ft=.ledger.json)
@@ -88,6 +88,18 @@ $(PARTS:%=$(CHAT_DATA)/%.jsonl): $(CHAT_DATA)/%.jsonl: $(SFT_DATA)/%.jsonl
 	@mkdir -p $(@D)
 	@ft-rows --map '{id, app, part, messages: [{role: "user", content: .prompt}, {role: "assistant", content: .completion}]}' \
 		$< -o $@
+
+# Which of the two the SFT model sees.
+ifeq ($(filter prompt chat,$(FORMAT)),)
+$(error FORMAT=$(FORMAT) is neither prompt nor chat)
+endif
+TUNE_DATA := $(if $(filter chat,$(FORMAT)),$(CHAT_DATA),$(SFT_DATA))
+$(CHAT_DATA)/watch.jsonl: $(CHAT_DATA)/eval.jsonl
+	@awk 'NR % 4 == 1' $< >$@.tmp && mv $@.tmp $@
+$(CHAT_DATA)/train.ft $(CHAT_DATA)/watch.ft: %.ft: %.jsonl $(MODEL_FILE) $(SETTINGS)/stream
+	$(call say,tokens,$(patsubst $(FLUTTER_OUT)/processed_data/%,%,$*))
+	@$(tokenize) --chat --assistant-only-loss \
+		$(if $(CHAT_TEMPLATE),--chat-template $(CHAT_TEMPLATE)) $< -o $@
 
 STREAMS := $(patsubst %,$(SFT_DATA)/%.ft,$(PARTS) watch) \
 	$(patsubst %,$(SFT_DATA)/control_%.ft,$(PARTS) watch) \
@@ -134,16 +146,16 @@ dpo = --warmup-ratio $(DPO_WARMUP_RATIO) --max-steps $(DPO_MAX_STEPS) --num-trai
 	--beta $(BETA) --loss-type $(LOSS_TYPE) --label-smoothing $(LABEL_SMOOTHING) \
 	--rpo-alpha $(RPO_ALPHA)
 
-SETTINGS_sft := MODEL=$(FLUTTER_MODEL) SEED=$(SEED) DTYPE=$(DTYPE) \
+SETTINGS_sft := MODEL=$(FLUTTER_MODEL) $(if $(filter chat,$(FORMAT)),FORMAT=chat) SEED=$(SEED) DTYPE=$(DTYPE) \
 	LOAD_IN_4BIT=$(LOAD_IN_4BIT) $(lora) $(schedule) $(sft)
 SETTINGS_dpo := $(schedule) $(dpo) SEED=$(SEED) DTYPE=$(DTYPE)
 
-$(OUTPUTS)/sft_model/ft-manifest.json: $(SFT_DATA)/train.ft $(SFT_DATA)/watch.ft $(SETTINGS)/sft
+$(OUTPUTS)/sft_model/ft-manifest.json: $(TUNE_DATA)/train.ft $(TUNE_DATA)/watch.ft $(SETTINGS)/sft
 	$(call say,sft,$(EPOCHS) epochs at $(LEARNING_RATE))
 	@mkdir -p $(OUTPUTS)
-	@./resume $(SETTINGS)/sft.key $(SFT_DATA)/train.ft $(SETTINGS)/sft -- \
+	@./resume $(SETTINGS)/sft.key $(TUNE_DATA)/train.ft $(SETTINGS)/sft -- \
 		$(LAUNCH) ft-sft -m $(FLUTTER_MODEL) $(lora) $(schedule) $(sft) $(saving) \
-		$(COMPUTE) --eval-file $(SFT_DATA)/watch.ft -o $(@D) $<
+		$(COMPUTE) --eval-file $(TUNE_DATA)/watch.ft -o $(@D) $<
 
 # The control: as many steps on the same answers, which it sees without prompts.
 $(OUTPUTS)/control_model/ft-manifest.json: $(SFT_DATA)/control_train.ft $(SFT_DATA)/control_watch.ft $(SETTINGS)/sft
@@ -414,6 +426,7 @@ $(BASE_OUT)/init/ft-manifest.json: $(BASE_CONFIG) $(BASE_OUT)/train.jsonl $(BASE
 	$(call say,init,$(BASE_CONFIG))
 	@ft-init --config $< --text $(BASE_OUT)/train.jsonl --vocab-size $(BASE_VOCAB) \
 		--seed $(SEED) -o $(@D)
+	@cp $(FL)/base/model/chat_template.jinja $(@D)
 $(BASE_OUT)/train.ft $(BASE_OUT)/heldout.ft: %.ft: %.jsonl $(BASE_OUT)/init/ft-manifest.json
 	@ft-tokenize -m $(BASE_OUT)/init --kind text --max-length 1024 --on-long split \
 		--ledger $*.ledger.json $< -o $@

@@ -3,6 +3,7 @@
 # made on the spot from the data, and some rows.
 
 ROWS           ?= 5
+CHAT_TEMPLATE  ?= $(FLUTTER_BASE)/chat_template.jinja
 MAX_LENGTH     ?= 2048
 MAX_STEPS      ?= 6
 DPO_MAX_STEPS  ?= 6

@@ -267,6 +267,24 @@ gen() {
 	differ "$T/base" "$T/bare"
 }
 
+@test "--chat: messages through the template, as the text that it makes" {
+	echo "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<a>{% endif %}" >"$T/t"
+	local chat=(--chat --chat-template "$T/t" --temperature 0 --max-new-tokens 8)
+	echo '{"messages":[{"role":"user","content":"if ("}]}' >"$T/chat"
+	echo '{"prompt":"<user>if (<a>"}' >"$T/text"
+	ft-generate -q -m "$M" "${chat[@]}" "$T/chat" | ft-rows --raw completion >"$T/a"
+	ft-generate -q -m "$M" --no-special-tokens --temperature 0 --max-new-tokens 8 "$T/text" |
+		ft-rows --raw completion >"$T/b"
+	[ -s "$T/a" ]
+	cmp "$T/a" "$T/b"
+	ft-generate -q -m "$M" "${chat[@]}" --prompt 'if (' | ft-rows --raw completion | cmp - "$T/a"
+	echo '{"prompt":"x"}' >"$T/text"
+	run --separate-stderr -3 ft-generate -q -m "$M" "${chat[@]}" "$T/text"
+	says "field 'prompt' is not a list of messages"
+	run --separate-stderr -3 ft-generate -q -m "$M" --chat "$T/chat"
+	says "has no chat template"
+}
+
 @test "token ids and log-probabilities: those of ft-logprob, whatever the temperature" {
 	local id
 	for id in '[0,35,80]' '[0]' '[0,290,291,292,293,40,41,42,43,44,45]' '[0,7]'; do

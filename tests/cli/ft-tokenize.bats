@@ -148,12 +148,12 @@ field() {
 	[[ $stderr == *"$T/pair:1: no field 'text'" ]]
 }
 
-@test "messages are refused by name" {
+@test "messages want --chat" {
 	echo '{"messages":[{"role":"user","content":"x"}]}' >"$T/in"
 	run --separate-stderr -3 ft-tokenize -m "$M" -o "$T/s" "$T/in"
-	says "$T/in:1: messages rows need chat templates"
+	says "$T/in:1: rows of messages want --chat"
 	run --separate-stderr -2 ft-tokenize -m "$M" --kind chat "$T/in"
-	says "need chat templates"
+	says "rows of messages want --chat"
 }
 
 @test "rows that are nothing, or no strings, name their line" {

@@ -52,6 +52,17 @@ setup_file() {
 	[ "${lines[-1]}" = "**Output**:" ]
 }
 
+@test "FORMAT=chat: the chat data set, through the template, is the same training" {
+	pipeline "$OUT" FORMAT=chat OUT="$T/chat" flutter-sft >"$T/log" 2>&1 ||
+		fail_with "$(cat "$T/log")"
+	ft-show --json "$T/chat/processed_data/chat_dataset/train.ft" >"$T/a"
+	ft-show --json "$OUT/processed_data/sft_dataset/train.ft" >"$T/b"
+	grep -q '"kind":"chat"' "$T/a"
+	for key in rows tokens supervised_tokens; do
+		[ "$(jq .$key "$T/a")" = "$(jq .$key "$T/b")" ]
+	done
+}
+
 @test "a second run does nothing" {
 	pipeline "$OUT" flutter >"$T/log" 2>&1
 	run ! grep -E '^(rows|tokens|sft|dpo|pairs|generate|logprob|judge|export|report|init) ' "$T/log"

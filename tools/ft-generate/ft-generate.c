@@ -10,11 +10,13 @@
 #include "libcommon/io/rows.h"
 #include "libcommon/nn/generate.h"
 #include "libcommon/nn/open.h"
+#include "libcommon/text/chat.h"
 #include "libcommon/text/tokenizer.h"
 
 struct cmdline {
 	const char *model, *adapter, *base, *out, *map, *prompt, *memory;
-	bool plan, json;
+	const char *chat_template;
+	bool plan, json, chat;
 	struct ft_compute compute;
 	struct ft_gen_opts gen;
 	struct ft_opt_list stop;
@@ -42,6 +44,7 @@ struct job {
 	const struct cmdline *cmd;
 	struct ft_loaded l;
 	struct ft_tok *tok;
+	struct ft_chat *chat; /* or NULL: prompts are texts */
 	struct ft_rows *rows; /* NULL with --prompt */
 	bool asked;           /* --prompt was taken */
 	struct ask **ask;     /* those under way, in order */
@@ -82,10 +85,30 @@ static int ids_of(struct job *j, struct ask *a, const struct ft_json *list,
 	return 0;
 }
 
-static int text_of(struct job *j, struct ask *a, struct ft_err *err)
+/* The ids of a chat, up to where an answer begins. */
+static int encode_chat(struct job *j, const struct ft_row *row,
+		       struct ft_ids *v, struct ft_err *err)
 {
-	const struct ft_row *row = &a->row;
-	struct ft_ids v = {0};
+	const struct ft_json *list = ft_json_get(row->obj, "messages");
+	struct ft_chat_messages m = {0};
+	struct ft_jinja_out text = {0};
+	int rc = ft_chat_add(&m, list ? list : ft_json_get(row->obj, "prompt"),
+			     list ? "messages" : "prompt", err);
+
+	if (!rc)
+		rc = ft_chat_render(j->chat, row->obj, &m, m.n, true, SIZE_MAX,
+				    &text, err);
+	if (!rc)
+		rc = ft_tok_encode_marked(j->tok, ft_str_cstr(&text.text),
+					  text.text.n, NULL, v, err);
+	ft_chat_messages_release(&m);
+	ft_jinja_out_release(&text);
+	return rc;
+}
+
+static int encode_text(struct job *j, const struct ft_row *row,
+		       struct ft_ids *v, struct ft_err *err)
+{
 	const char *s;
 	size_t n;
 	int rc = ft_json_str(row->obj, "prompt", &s, &n, err);
@@ -98,10 +121,21 @@ static int text_of(struct job *j, struct ask *a, struct ft_err *err)
 		return ft_row_err(
 			err, row,
 			"a prompt in text, but the model has no tokenizer.json");
-	rc = ft_tok_encode(j->tok, s, n,
-			   j->cmd->no_specials ? 0 : FT_TOK_SPECIALS, &v, err);
-	if (rc < 0)
+	return ft_tok_encode(j->tok, s, n,
+			     j->cmd->no_specials ? 0 : FT_TOK_SPECIALS, v, err);
+}
+
+static int text_of(struct job *j, struct ask *a, struct ft_err *err)
+{
+	const struct ft_row *row = &a->row;
+	struct ft_ids v = {0};
+	int rc = j->chat ? encode_chat(j, row, &v, err)
+			 : encode_text(j, row, &v, err);
+
+	if (rc < 0) {
+		ft_ids_release(&v);
 		return ft_err_at(err, row->file, row->line);
+	}
 	a->p.n = v.n;
 	if (v.n) {
 		int32_t *ids = ft_arena_alloc(&a->arena, v.n * sizeof(*ids));
@@ -144,9 +178,11 @@ static int only_row(struct job *j, struct ft_arena *arena, struct ft_row *row,
 	if (j->asked)
 		return 0;
 	j->asked = true;
-	ft_str_adds(&s, "{\"prompt\":");
+	ft_str_adds(&s,
+		    j->chat ? "{\"messages\":[{\"role\":\"user\",\"content\":"
+			    : "{\"prompt\":");
 	ft_str_add_json(&s, j->cmd->prompt, strlen(j->cmd->prompt));
-	ft_str_addc(&s, '}');
+	ft_str_adds(&s, j->chat ? "}]}" : "}");
 	*row = (struct ft_row){.file = "--prompt", .line = 1, .ntext = s.n};
 	row->text = ft_arena_strndup(arena, s.s, s.n);
 	ft_str_release(&s);
@@ -428,6 +464,14 @@ static void load(struct job *j)
 		ft_die(FT_EXIT_USAGE,
 		       "--stop needs the model's tokenizer.json");
 	}
+	if (cmd->chat && !j->tok)
+		ft_die(FT_EXIT_DATA,
+		       "%s: --chat wants a tokenizer.json, and there is none",
+		       j->l.dir);
+	if (cmd->chat)
+		check(ft_chat_load(&j->chat, j->l.dir, cmd->chat_template,
+				   &err),
+		      &err);
 	ft_str_release(&path);
 	ft_load_plan(&j->l, &j->plan);
 	if (!cmd->plan)
@@ -451,6 +495,10 @@ int main(int argc, char **argv)
 		FT_STR(0, "map", &cmd.map, "JQ", "reshape each row"),
 		FT_STR('p', "prompt", &cmd.prompt, "TEXT",
 		       "one prompt instead of rows"),
+		FT_FLAG(0, "chat", &cmd.chat,
+			"rows of messages, through the model's chat template"),
+		FT_STR(0, "chat-template", &cmd.chat_template, "NAME|FILE",
+		       "the template of that name, or in that file"),
 		FT_INT('n', "num-samples", &cmd.gen.samples, 1, 65536, "N",
 		       "samples of each prompt"),
 		FT_INT(0, "max-new-tokens", &cmd.gen.max_new, 1, 1 << 20, "N",
@@ -485,6 +533,11 @@ int main(int argc, char **argv)
 		"Sample completions of prompts; a row for each sample.");
 	if (!cmd.model)
 		ft_die(FT_EXIT_USAGE, "no model: give -m DIR");
+	if (cmd.chat && cmd.no_specials)
+		ft_die(FT_EXIT_USAGE,
+		       "a chat's special tokens are its template's: no --no-special-tokens");
+	if (cmd.chat_template && !cmd.chat)
+		ft_die(FT_EXIT_USAGE, "--chat-template belongs to --chat");
 	if (cmd.prompt && i < argc)
 		ft_die(FT_EXIT_USAGE, "--prompt or rows, not both");
 	check(ft_plan_check(cmd.memory, cmd.plan, cmd.json, &cmd.gen.budget,
@@ -498,6 +551,7 @@ int main(int argc, char **argv)
 	run(&j, argv + i, argc - i);
 	if (j.out)
 		check(ft_output_commit(j.out, &err), &err);
+	ft_chat_free(j.chat);
 	ft_tok_free(j.tok);
 	free(cmd.stop.v);
 	ft_unload(&j.l);

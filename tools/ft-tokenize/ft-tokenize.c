@@ -12,7 +12,9 @@
 
 struct cmdline {
 	const char *model, *base, *map, *out, *ledger;
+	const char *chat_template;
 	bool ids, decode, no_specials, no_eos, zstd;
+	bool chat, render, prompt, assistant_only, no_inject;
 	bool length_given, long_given;
 	int kind; /* enum ft_row_kind + 1; 0: auto */
 	int on_long, match;
@@ -60,6 +62,7 @@ static int put_stream(struct run *r, const struct ft_row *row, size_t p,
 	size_t a = g->nbranch[0] * p / n, z = g->nbranch[0] * (p + 1) / n;
 	const int32_t *ids[3] = {g->prefix, g->branch[0], g->branch[1]};
 	size_t len[3] = {g->nprefix, g->nbranch[0], g->nbranch[1]};
+	const uint8_t *mask[3] = {NULL, g->mask, NULL};
 
 	if (n > 1) {
 		ids[1] += a;
@@ -68,7 +71,8 @@ static int put_stream(struct run *r, const struct ft_row *row, size_t p,
 	if (!r->stream && begin_stream(r, err))
 		return -1;
 	ft_tokens_clear(&r->one);
-	ft_tokens_add(&r->one, row->row, (size_t)g->k + 1, ids, len, NULL);
+	ft_tokens_add(&r->one, row->row, (size_t)g->k + 1, ids, len,
+		      g->mask ? mask : NULL);
 	return ft_stream_put(r->stream, &r->one, 0, err);
 }
 
@@ -85,6 +89,11 @@ static int encode_row(struct run *r, const struct ft_row *row,
 
 	if (row_segments(&r->rules, row, &r->seg, err))
 		return -1;
+	if (r->cmd->render) {
+		ft_str_clear(&r->line);
+		render_row(row, &r->seg, r->rules.kind, &r->line);
+		return put_line(r, err);
+	}
 	if (!fit(&r->rules, row, &r->seg, &r->ledger, &pieces))
 		return 0;
 	if (r->ledger.too_long)
@@ -161,7 +170,7 @@ static int finish(struct run *r, struct ft_err *err)
 	int rc = 0;
 
 	ledger_json(&r->ledger, &json);
-	if (!r->cmd->ids && !r->cmd->decode) {
+	if (!r->cmd->ids && !r->cmd->decode && !r->cmd->render) {
 		if (!r->stream && begin_stream(r, err))
 			rc = -1;
 		w = r->stream;
@@ -181,6 +190,22 @@ static int finish(struct run *r, struct ft_err *err)
 	return rc;
 }
 
+/* The folder that the tokenizer is in; the path may be that of its file. */
+static const char *chat_dir(const struct ft_str *dir, struct ft_str *mem)
+{
+	const char *slash = strrchr(ft_str_cstr(dir), '/');
+	bool file = ft_ends(ft_str_cstr(dir), ".json");
+
+	ft_str_clear(mem);
+	if (!file)
+		ft_str_adds(mem, ft_str_cstr(dir));
+	else if (slash)
+		ft_str_add(mem, dir->s, (size_t)(slash - dir->s));
+	else
+		ft_str_addc(mem, '.');
+	return mem->s;
+}
+
 static void load_model(struct run *r, struct ft_err *err)
 {
 	const struct cmdline *cmd = r->cmd;
@@ -194,6 +219,13 @@ static void load_model(struct run *r, struct ft_err *err)
 	   can still be put together. */
 	if ((!access(file.s, F_OK) || !size || cmd->decode) &&
 	    ft_tok_load(&r->tok, ft_str_cstr(&dir), err))
+		ft_die_err(err);
+	if (cmd->chat && !r->tok)
+		ft_die(FT_EXIT_DATA,
+		       "%s: --chat wants a tokenizer.json, and there is none",
+		       cmd->model);
+	if (cmd->chat && ft_chat_load(&r->rules.chat, chat_dir(&dir, &file),
+				      cmd->chat_template, err))
 		ft_die_err(err);
 	r->rules.tok = r->tok;
 	r->rules.vocab_size = size;
@@ -217,8 +249,36 @@ static void set_rules(struct run *r)
 	r->rules.match = match[cmd->match];
 	r->rules.append_eos = !cmd->no_specials && !cmd->no_eos;
 	r->rules.keep_empty = cmd->ids;
+	r->rules.generation_prompt = cmd->prompt;
+	r->rules.assistant_only = cmd->assistant_only;
+	r->rules.no_inject = cmd->no_inject;
+	r->rules.render = cmd->render;
 	r->rules.forced = cmd->kind > 0;
 	r->rules.kind = cmd->kind - 1;
+}
+
+static void check_chat(const struct cmdline *cmd)
+{
+	if (cmd->kind == FT_ROW_CHAT + 1 && !cmd->chat)
+		ft_die(FT_EXIT_USAGE, "rows of messages want --chat");
+	if (!cmd->chat && (cmd->render || cmd->prompt || cmd->assistant_only ||
+			   cmd->no_inject || cmd->chat_template))
+		ft_die(FT_EXIT_USAGE,
+		       "--render, --add-generation-prompt, --assistant-only-loss, --no-inject and --chat-template belong to --chat");
+	if (cmd->chat && cmd->decode)
+		ft_die(FT_EXIT_USAGE, "--chat and --decode exclude each other");
+	if (cmd->chat && (cmd->kind == FT_ROW_TEXT + 1))
+		ft_die(FT_EXIT_USAGE, "--chat is for messages, not for text");
+	if (cmd->chat && (cmd->no_eos || cmd->no_specials))
+		ft_die(FT_EXIT_USAGE,
+		       "a chat's special tokens are its template's: no --no-append-eos, no --no-special-tokens");
+	if (cmd->render &&
+	    (cmd->ids || cmd->ledger || cmd->length_given || cmd->long_given))
+		ft_die(FT_EXIT_USAGE,
+		       "--render takes no --ids, --max-length, --on-long or --ledger");
+	if (cmd->assistant_only && cmd->kind && cmd->kind != FT_ROW_CHAT + 1)
+		ft_die(FT_EXIT_USAGE,
+		       "--assistant-only-loss is for rows of messages");
 }
 
 static void check_cmdline(const struct cmdline *cmd)
@@ -227,9 +287,7 @@ static void check_cmdline(const struct cmdline *cmd)
 		ft_die(FT_EXIT_USAGE, "no model (-m DIR)");
 	if (cmd->ids && cmd->decode)
 		ft_die(FT_EXIT_USAGE, "--ids and --decode exclude each other");
-	if (cmd->kind == FT_ROW_CHAT + 1)
-		ft_die(FT_EXIT_USAGE,
-		       "messages rows need chat templates, which this build does not have");
+	check_chat(cmd);
 	if (cmd->decode && (cmd->kind || cmd->length_given || cmd->long_given ||
 			    cmd->ledger || cmd->no_eos))
 		ft_die(FT_EXIT_USAGE,
@@ -269,13 +327,14 @@ static void tokenize(const struct cmdline *cmd, const struct ft_opt *opts)
 			ft_output_abort(r.out);
 		ft_die_err(&err);
 	}
-	if (!cmd->decode)
+	if (!cmd->decode && !cmd->render)
 		say_summary(&r.ledger);
 	ft_rows_close(r.rows);
 	ft_tokens_release(&r.one);
 	segments_release(&r.seg);
 	ft_str_release(&r.provenance);
 	ft_str_release(&r.line);
+	ft_chat_free(r.rules.chat);
 	ft_tok_free(r.tok);
 }
 
@@ -303,6 +362,18 @@ int main(int argc, char **argv)
 		FT_FLAG(0, "ids", &cmd.ids, "write rows with input_ids"),
 		FT_FLAG(0, "decode", &cmd.decode,
 			"write rows with the text of their ids"),
+		FT_FLAG(0, "chat", &cmd.chat,
+			"rows of messages, through the model's chat template"),
+		FT_STR(0, "chat-template", &cmd.chat_template, "NAME|FILE",
+		       "the template of that name, or in that file"),
+		FT_FLAG(0, "add-generation-prompt", &cmd.prompt,
+			"end a chat with the start of an answer"),
+		FT_FLAG(0, "assistant-only-loss", &cmd.assistant_only,
+			"train on what assistants say alone"),
+		FT_FLAG(0, "no-inject", &cmd.no_inject,
+			"text of messages forms no special tokens"),
+		FT_FLAG(0, "render", &cmd.render,
+			"write rows with the text of their chats"),
 		FT_STR(0, "map", &cmd.map, "JQ", "reshape each row first"),
 		FT_STR_FREE(0, "ledger", &cmd.ledger, "FILE",
 			    "write what was kept, cut and dropped, as JSON"),

@@ -8,6 +8,11 @@ size_t supervised(const struct segments *g)
 {
 	size_t n = 0;
 
+	if (g->mask) {
+		for (size_t i = !g->nprefix; i < g->nbranch[0]; i++)
+			n += g->mask[i];
+		return n;
+	}
 	for (int i = 0; i < g->k; i++)
 		if (g->nbranch[i])
 			n += g->nbranch[i] - !g->nprefix;
@@ -24,6 +29,8 @@ static bool empty(const struct rules *r, const struct segments *g)
 {
 	if (r->kind == FT_ROW_PROMPT)
 		return !g->nprefix;
+	if (g->mask && !supervised(g))
+		return true;
 	for (int i = 0; i < g->k; i++)
 		if (g->nbranch[i] <= !g->nprefix)
 			return true;
@@ -92,6 +99,10 @@ bool fit(const struct rules *r, const struct ft_row *row, struct segments *g,
 	}
 	if (!keep)
 		return false;
+	if (g->mask && !supervised(g) && !r->keep_empty) {
+		l->rows_cut--; /* what was to be learnt is cut off */
+		return drop(l, DROP_EMPTY, sup);
+	}
 	out = supervised(g) - (*pieces - 1);
 	l->rows_out++;
 	l->pieces += (int64_t)*pieces;

@@ -8,8 +8,12 @@
 
 void segments_release(struct segments *g)
 {
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 3; i++) {
 		ft_ids_release(&g->ids[i]);
+		ft_jinja_out_release(&g->out[i]);
+	}
+	ft_chat_messages_release(&g->messages);
+	free(g->mask_memory);
 	ft_str_release(&g->text);
 }
 
@@ -106,6 +110,24 @@ static size_t common_start(const struct ft_ids *a, const struct ft_ids *b)
 	return n;
 }
 
+void cut_prefix(struct segments *g)
+{
+	size_t start = g->ids[2].n;
+
+	for (int i = 0; i < g->k; i++) {
+		size_t same = common_start(&g->ids[2], &g->ids[i]);
+
+		start = same < start ? same : start;
+	}
+	g->merged = start < g->ids[2].n;
+	g->prefix = g->ids[0].id;
+	g->nprefix = start;
+	for (int i = 0; i < g->k; i++) {
+		g->branch[i] = g->ids[i].id + start;
+		g->nbranch[i] = g->ids[i].n - start;
+	}
+}
+
 /* Prompt and what follows it are one text; what the ids of both begin with
    alike, and of all branches, is the prefix. */
 static int joined_row(const struct rules *r, const struct ft_row *row,
@@ -113,28 +135,16 @@ static int joined_row(const struct rules *r, const struct ft_row *row,
 		      struct ft_err *err)
 {
 	const char *s;
-	size_t n, start;
+	size_t n;
 
+	g->k = k;
 	if (field(row, "prompt", &s, &n, err) ||
 	    encode(r, row, s, n, &g->ids[2], err))
 		return -1;
-	start = g->ids[2].n;
-	for (int i = 0; i < k; i++) {
-		size_t same;
-
+	for (int i = 0; i < k; i++)
 		if (encode_field(r, row, s, n, key[i], g, &g->ids[i], err))
 			return -1;
-		same = common_start(&g->ids[2], &g->ids[i]);
-		start = same < start ? same : start;
-	}
-	g->merged = start < g->ids[2].n;
-	g->k = k;
-	g->prefix = g->ids[0].id;
-	g->nprefix = start;
-	for (int i = 0; i < k; i++) {
-		g->branch[i] = g->ids[i].id + start;
-		g->nbranch[i] = g->ids[i].n - start;
-	}
+	cut_prefix(g);
 	return 0;
 }
 
@@ -226,14 +236,16 @@ static int choose_kind(struct rules *r, const struct ft_row *row, bool *ids,
 		return 0;
 	}
 	kind = ft_row_kind(row->obj, ids);
+	/* two whole chats, the prompt being what they have in common */
+	if (r->chat && kind == FT_ROW_NONE && has(row, "chosen") &&
+	    has(row, "rejected"))
+		kind = FT_ROW_PAIR;
 	if (kind == FT_ROW_NONE)
 		return ft_row_err(
 			err, row,
 			"no field to encode (text, prompt, completion, chosen, rejected, messages or their _ids)");
-	if (kind == FT_ROW_CHAT)
-		return ft_row_err(
-			err, row,
-			"messages rows need chat templates, which this build does not have");
+	if (kind == FT_ROW_CHAT && !r->chat)
+		return ft_row_err(err, row, "rows of messages want --chat");
 	if (r->kind < 0)
 		r->kind = (int)kind;
 	if (r->kind != (int)kind)
@@ -254,6 +266,7 @@ int row_segments(struct rules *r, const struct ft_row *row, struct segments *g,
 	g->prefix = g->branch[0] = g->branch[1] = NULL;
 	g->nprefix = g->nbranch[0] = g->nbranch[1] = 0;
 	g->eos = g->merged = false;
+	g->mask = NULL;
 	if (choose_kind(r, row, &ids, err))
 		return -1;
 	if (r->on_long == LONG_SPLIT && r->kind != FT_ROW_TEXT)
@@ -261,12 +274,17 @@ int row_segments(struct rules *r, const struct ft_row *row, struct segments *g,
 			err, row,
 			"--on-long split is for text rows, not for kind '%s'",
 			ft_row_kind_names[r->kind]);
+	if (ids && r->render)
+		return ft_row_err(err, row,
+				  "row is tokenised, and has no text");
 	if (ids)
 		return tokenised_row(r, row, (enum ft_row_kind)r->kind, g, err);
 	if (!r->tok)
 		return ft_row_err(
 			err, row,
 			"row is text, and the model has no tokenizer.json");
+	if (r->chat)
+		return chat_segments(r, row, g, err);
 	switch (r->kind) {
 	case FT_ROW_TEXT:
 		return text_row(r, row, g, err);
@@ -288,11 +306,17 @@ static void add_ids(struct ft_str *s, const int32_t *id, size_t n)
 			    (int)id[i]);
 }
 
+static void add_mask(struct ft_str *s, const uint8_t *mask, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		ft_str_adds(s, mask[i] ? ",1" + !i : ",0" + !i);
+}
+
 void ids_row(const struct ft_row *row, const struct segments *g, int kind,
 	     struct ft_str *out)
 {
-	struct ft_str v[4] = {0};
-	struct ft_edit e[4] = {0};
+	struct ft_str v[5] = {0};
+	struct ft_edit e[5] = {0};
 	size_t n = 0;
 
 	if (kind != FT_ROW_PAIR)
@@ -304,6 +328,8 @@ void ids_row(const struct ft_row *row, const struct segments *g, int kind,
 	}
 	if (kind == FT_ROW_PAIR)
 		e[n++].key = "rejected_ids";
+	if (g->mask)
+		e[n++].key = "assistant_masks";
 	for (size_t i = 0; i < n; i++) {
 		bool whole = !strcmp(e[i].key, "input_ids");
 		int b = !strcmp(e[i].key, "rejected_ids");
@@ -311,7 +337,9 @@ void ids_row(const struct ft_row *row, const struct segments *g, int kind,
 		ft_str_addc(&v[i], '[');
 		if (whole || !strcmp(e[i].key, "prompt_ids"))
 			add_ids(&v[i], g->prefix, g->nprefix);
-		if (whole || strcmp(e[i].key, "prompt_ids") != 0)
+		if (!strcmp(e[i].key, "assistant_masks"))
+			add_mask(&v[i], g->mask, g->nbranch[0]);
+		else if (whole || strcmp(e[i].key, "prompt_ids") != 0)
 			add_ids(&v[i], g->branch[b], g->nbranch[b]);
 		ft_str_addc(&v[i], ']');
 		e[i].json = v[i].s;

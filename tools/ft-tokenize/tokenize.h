@@ -9,6 +9,7 @@
 
 #include "libcommon/base/str.h"
 #include "libcommon/io/rows.h"
+#include "libcommon/text/chat.h"
 #include "libcommon/text/tokenizer.h"
 
 enum on_long { LONG_ERROR, LONG_DROP, LONG_TRUNCATE, LONG_SPLIT };
@@ -26,6 +27,12 @@ struct rules {
 	bool keep_empty; /* rows with nothing to learn from stay */
 	int kind;        /* enum ft_row_kind; -1 until a row says */
 	bool forced;     /* kind is not the rows' to say */
+	/* rows of messages */
+	struct ft_chat *chat;   /* NULL: they are refused */
+	bool generation_prompt; /* whole chats end with the start of an answer */
+	bool assistant_only;    /* trained on */
+	bool no_inject;         /* input forms no special tokens */
+	bool render;            /* texts, no ids */
 };
 
 /* A row as the stream has it: a shared prefix and k branches. */
@@ -35,9 +42,16 @@ struct segments {
 	int k;
 	bool eos;    /* its text was appended somewhere */
 	bool merged; /* the prompt's last tokens are others with its completion */
+	/* [nbranch[0]] what of a chat is trained on, or NULL: all */
+	const uint8_t *mask;
+	/* rendered: the branches, then the prompt alone */
+	struct ft_jinja_out out[3];
 	/* memory */
 	struct ft_ids ids[3];
 	struct ft_str text;
+	struct ft_chat_messages messages;
+	uint8_t *mask_memory;
+	size_t capmask;
 };
 void segments_release(struct segments *g);
 
@@ -57,6 +71,12 @@ void ledger_json(const struct ledger *l, struct ft_str *out);
 /* Segments of a row; refuses one of another kind than the rows before it. */
 int row_segments(struct rules *r, const struct ft_row *row, struct segments *g,
 		 struct ft_err *err);
+/* The same of a row of messages, through the chat template. */
+int chat_segments(const struct rules *r, const struct ft_row *row,
+		  struct segments *g, struct ft_err *err);
+/* What the ids of the prompt (ids[2]) and of all branches begin with alike
+   becomes the prefix. */
+void cut_prefix(struct segments *g);
 size_t supervised(const struct segments *g);
 /*
  * Keep max_length: true when the row, maybe cut, is to be written; if it is to
@@ -68,6 +88,9 @@ bool fit(const struct rules *r, const struct ft_row *row, struct segments *g,
 /* The row with its ids as fields. */
 void ids_row(const struct ft_row *row, const struct segments *g, int kind,
 	     struct ft_str *out);
+/* The row with its texts as fields. */
+void render_row(const struct ft_row *row, struct segments *g, int kind,
+		struct ft_str *out);
 /* The row with fields of ids decoded to text. */
 int decode_row(const struct ft_tok *t, const struct ft_row *row, bool skip,
 	       struct ft_str *out, struct ft_err *err);
