@@ -40,10 +40,6 @@ struct cpu {
 	size_t (*matmul_few_ws)(const struct ftk *k,
 				const struct ftk_matmul *a);
 	void (*matmul_dbias)(struct ftk *k, const struct ftk_matmul_dw *a);
-	/* for few rows by NF4, which are decoded once for them */
-	void (*matmul_nf4)(struct ftk *k, const struct ftk_matmul *a);
-	size_t (*matmul_nf4_ws)(const struct ftk *k,
-				const struct ftk_matmul *a);
 	void (*drop)(struct ftk *k, const struct cpu_drop *d);
 };
 

@@ -250,37 +250,25 @@ static void mul_end(void)
 {
 }
 
-/* To make panels costs more than to use them for a few rows. */
-enum { NF4_FEW = 3 };
+#include "kernels/cpu/few_nf4.inc"
 
 static void op_matmul_any(struct ftk *k, const struct ftk_matmul *a)
 {
-	const struct cpu *c = (const struct cpu *)k;
-
-	if (a->w->nf4 && a->m <= NF4_FEW)
-		c->matmul_nf4(k, a);
+	if (a->w->nf4 && a->m <= FEW_NF4)
+		few_nf4(k, a);
 	else
 		op_matmul(k, a);
 }
 
 static size_t matmul_any_ws(const struct ftk *k, const struct ftk_matmul *a)
 {
-	const struct cpu *c = (const struct cpu *)k;
-	struct ftk_matmul few = *a;
-
-	few.m = min_size(a->m, NF4_FEW);
-	return max_size(matmul_ws(k, a),
-			a->w->nf4 ? c->matmul_nf4_ws(k, &few) : 0);
+	return max_size(matmul_ws(k, a), a->w->nf4 ? few_nf4_ws(k, a) : 0);
 }
 
 void ftk_init_avx512bf16(struct ftk *k)
 {
-	struct cpu *c = (struct cpu *)k;
-
 	ftk_init_avx512bf16_simd(k);
 	init(k);
-	c->matmul_nf4 = k->matmul;
-	c->matmul_nf4_ws = k->matmul_ws;
 	k->matmul = op_matmul_any;
 	k->matmul_ws = matmul_any_ws;
 }
