@@ -252,6 +252,8 @@ static void mul_end(void)
 
 #include "kernels/cpu/few_nf4.inc"
 
+#include "kernels/cpu/few_dx.inc"
+
 static void op_matmul_any(struct ftk *k, const struct ftk_matmul *a)
 {
 	if (a->w->nf4 && a->m <= FEW_NF4)
@@ -265,10 +267,19 @@ static size_t matmul_any_ws(const struct ftk *k, const struct ftk_matmul *a)
 	return max_size(matmul_ws(k, a), a->w->nf4 ? few_nf4_ws(k, a) : 0);
 }
 
+static void op_matmul_dx_any(struct ftk *k, const struct ftk_matmul_dx *a)
+{
+	if (a->w->panels && a->m <= FEW_DX)
+		cpu_for(k, few_dx_piece, a, a->w->k, PANEL);
+	else
+		op_matmul_dx(k, a);
+}
+
 void ftk_init_avx512bf16(struct ftk *k)
 {
 	ftk_init_avx512bf16_simd(k);
 	init(k);
 	k->matmul = op_matmul_any;
 	k->matmul_ws = matmul_any_ws;
+	k->matmul_dx = op_matmul_dx_any;
 }
