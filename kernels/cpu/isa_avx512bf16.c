@@ -270,9 +270,15 @@ static size_t matmul_any_ws(const struct ftk *k, const struct ftk_matmul *a)
 static void op_matmul_dx_any(struct ftk *k, const struct ftk_matmul_dx *a)
 {
 	if (a->w->panels && a->m <= FEW_DX)
-		cpu_for(k, few_dx_piece, a, a->w->k, PANEL);
+		few_dx(k, a);
 	else
 		op_matmul_dx(k, a);
+}
+
+static size_t matmul_dx_any_ws(const struct ftk *k,
+			       const struct ftk_matmul_dx *a)
+{
+	return max_size(matmul_dx_ws(k, a), a->w->panels ? few_dx_ws(a) : 0);
 }
 
 void ftk_init_avx512bf16(struct ftk *k)
@@ -282,4 +288,5 @@ void ftk_init_avx512bf16(struct ftk *k)
 	k->matmul = op_matmul_any;
 	k->matmul_ws = matmul_any_ws;
 	k->matmul_dx = op_matmul_dx_any;
+	k->matmul_dx_ws = matmul_dx_any_ws;
 }
