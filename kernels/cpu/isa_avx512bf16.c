@@ -246,6 +246,8 @@ static void mul_end(void)
 
 #include "kernels/cpu/few_dx.inc"
 
+#include "kernels/cpu/few_lora.inc"
+
 static void op_matmul_any(struct ftk *k, const struct ftk_matmul *a)
 {
 	if (a->w->nf4 && a->m <= FEW_NF4)
@@ -267,6 +269,14 @@ static void op_matmul_dx_any(struct ftk *k, const struct ftk_matmul_dx *a)
 		op_matmul_dx(k, a);
 }
 
+static void op_lora_any(struct ftk *k, const struct ftk_lora *a)
+{
+	if (a->m <= FEW_LORA && !(a->drop.p > 0))
+		few_lora(k, a);
+	else
+		op_lora(k, a);
+}
+
 static size_t matmul_dx_any_ws(const struct ftk *k,
 			       const struct ftk_matmul_dx *a)
 {
@@ -281,4 +291,5 @@ void ftk_init_avx512bf16(struct ftk *k)
 	k->matmul_ws = matmul_any_ws;
 	k->matmul_dx = op_matmul_dx_any;
 	k->matmul_dx_ws = matmul_dx_any_ws;
+	k->lora = op_lora_any;
 }
