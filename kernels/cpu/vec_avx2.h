@@ -13,7 +13,7 @@
 
 #define VW       8
 #define MR       6 /* rows of a tile of a product, whose columns are 2 VW */
-#define DOT_ROWS 4 /* rows of x in dot products at once */
+#define DOT_COLS 2 /* rows of the weight in dot products at once */
 
 typedef __m256 V;
 typedef __m256 M;
