@@ -244,8 +244,6 @@ static void mul_end(void)
 
 #include "kernels/cpu/few_nf4.inc"
 
-#include "kernels/cpu/few_dx.inc"
-
 #include "kernels/cpu/few_lora.inc"
 
 static void op_matmul_any(struct ftk *k, const struct ftk_matmul *a)
@@ -261,14 +259,6 @@ static size_t matmul_any_ws(const struct ftk *k, const struct ftk_matmul *a)
 	return max_size(matmul_ws(k, a), a->w->nf4 ? few_nf4_ws(k, a) : 0);
 }
 
-static void op_matmul_dx_any(struct ftk *k, const struct ftk_matmul_dx *a)
-{
-	if (a->w->panels && a->m <= FEW_DX)
-		few_dx(k, a);
-	else
-		op_matmul_dx(k, a);
-}
-
 static void op_lora_any(struct ftk *k, const struct ftk_lora *a)
 {
 	if (a->m <= FEW_LORA && !(a->drop.p > 0))
@@ -277,19 +267,11 @@ static void op_lora_any(struct ftk *k, const struct ftk_lora *a)
 		op_lora(k, a);
 }
 
-static size_t matmul_dx_any_ws(const struct ftk *k,
-			       const struct ftk_matmul_dx *a)
-{
-	return max_size(matmul_dx_ws(k, a), a->w->panels ? few_dx_ws(a) : 0);
-}
-
 void ftk_init_avx512bf16(struct ftk *k)
 {
 	ftk_init_avx512bf16_simd(k);
 	init(k);
 	k->matmul = op_matmul_any;
 	k->matmul_ws = matmul_any_ws;
-	k->matmul_dx = op_matmul_dx_any;
-	k->matmul_dx_ws = matmul_dx_any_ws;
 	k->lora = op_lora_any;
 }
