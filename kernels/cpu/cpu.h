@@ -35,15 +35,9 @@ struct cpu {
 	struct ftk ftk;
 	struct ftk_threads t;
 	int packs; /* products take bfloat16 weights in panels */
-	/* lesser instruction sets': for few rows, dbias, dropout */
-	void (*matmul_few)(struct ftk *k, const struct ftk_matmul *a);
-	size_t (*matmul_few_ws)(const struct ftk *k,
-				const struct ftk_matmul *a);
+	struct ftk lesser; /* of tiles: the table before, for few rows */
+	/* lesser instruction sets': dbias, dropout */
 	void (*matmul_dbias)(struct ftk *k, const struct ftk_matmul_dw *a);
-	/* for few rows by NF4, which are decoded once for them */
-	void (*matmul_nf4)(struct ftk *k, const struct ftk_matmul *a);
-	size_t (*matmul_nf4_ws)(const struct ftk *k,
-				const struct ftk_matmul *a);
 	void (*drop)(struct ftk *k, const struct cpu_drop *d);
 };
 

@@ -9,12 +9,10 @@
  * results.
  */
 #define MR   14
-#define WIDE 4 /* panels at once, of one or two rows */
+#define WIDE 2 /* panels at once, of one or two rows */
 #include "kernels/cpu/mul.inc"
 
 /* --- tiles --------------------------------------------------------------- */
-
-enum { AHEAD = 32 * PANEL }; /* where weights are read once */
 
 /* Row i of panel p of the tile. */
 INLINE void put_row(const struct tile *t, size_t i, size_t p, __m512 s0,
@@ -96,12 +94,6 @@ INLINE void tile_sum(int rows, int np, int nv, size_t steps, const uint32_t *a,
 				nv > 1 ? (__m512bh)_mm512_loadu_si512(w + PANEL)
 				       : w0;
 
-			if (rows <= 4) {
-				_mm_prefetch((const char *)(w + AHEAD),
-					     _MM_HINT_T0);
-				_mm_prefetch((const char *)(w + AHEAD + PANEL),
-					     _MM_HINT_T0);
-			}
 #pragma GCC unroll 16
 			for (int i = 0; i < rows; i++) {
 				__m512bh x =
@@ -144,8 +136,8 @@ typedef void tile_fn(size_t steps, const uint32_t *a, const uint16_t *b,
 		else                                                    \
 			tile_sum(rows, np, 2, steps, a, b, len, t);     \
 	}
-TILE(1, 4)
-TILE(2, 4)
+TILE(1, 2)
+TILE(2, 2)
 TILE(1, 1)
 TILE(2, 1)
 TILE(3, 1)
@@ -237,7 +229,7 @@ static void pack_a(const struct block *b, size_t tile)
 static void multiply(const struct block *b, size_t i, size_t rows,
 		     const uint16_t *panel, size_t np, const struct tile *t)
 {
-	tile_fn *fn = np == 1 ? tiles[rows] : rows == 1 ? tile_1_4 : tile_2_4;
+	tile_fn *fn = np == 1 ? tiles[rows] : rows == 1 ? tile_1_2 : tile_2_2;
 
 	fn(b->steps, b->pa + tile_row(b, i) * b->steps, panel, b->len, t);
 }
@@ -250,37 +242,36 @@ static void mul_end(void)
 {
 }
 
-/* To make panels costs more than to use them for a few rows. */
-enum { NF4_FEW = 3 };
+#include "kernels/cpu/few_nf4.inc"
+
+#include "kernels/cpu/few_lora.inc"
 
 static void op_matmul_any(struct ftk *k, const struct ftk_matmul *a)
 {
-	const struct cpu *c = (const struct cpu *)k;
-
-	if (a->w->nf4 && a->m <= NF4_FEW)
-		c->matmul_nf4(k, a);
+	if (a->w->nf4 && a->m <= FEW_NF4)
+		few_nf4(k, a);
 	else
 		op_matmul(k, a);
 }
 
 static size_t matmul_any_ws(const struct ftk *k, const struct ftk_matmul *a)
 {
-	const struct cpu *c = (const struct cpu *)k;
-	struct ftk_matmul few = *a;
+	return max_size(matmul_ws(k, a), a->w->nf4 ? few_nf4_ws(k, a) : 0);
+}
 
-	few.m = min_size(a->m, NF4_FEW);
-	return max_size(matmul_ws(k, a),
-			a->w->nf4 ? c->matmul_nf4_ws(k, &few) : 0);
+static void op_lora_any(struct ftk *k, const struct ftk_lora *a)
+{
+	if (a->m <= FEW_LORA && !(a->drop.p > 0))
+		few_lora(k, a);
+	else
+		op_lora(k, a);
 }
 
 void ftk_init_avx512bf16(struct ftk *k)
 {
-	struct cpu *c = (struct cpu *)k;
-
 	ftk_init_avx512bf16_simd(k);
 	init(k);
-	c->matmul_nf4 = k->matmul;
-	c->matmul_nf4_ws = k->matmul_ws;
 	k->matmul = op_matmul_any;
 	k->matmul_ws = matmul_any_ws;
+	k->lora = op_lora_any;
 }

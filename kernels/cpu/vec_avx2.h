@@ -13,7 +13,7 @@
 
 #define VW       8
 #define MR       6 /* rows of a tile of a product, whose columns are 2 VW */
-#define DOT_ROWS 4 /* rows of x in dot products at once */
+#define DOT_COLS 2 /* rows of the weight in dot products at once */
 
 typedef __m256 V;
 typedef __m256 M;
@@ -23,7 +23,7 @@ typedef __m256 M;
 #define v_load(p)         _mm256_loadu_ps(p)
 #define v_store(p, v)     _mm256_storeu_ps(p, v)
 #define v_load_m(p, m)    _mm256_maskload_ps(p, _mm256_castps_si256(m))
-#define v_prefetch(p)     _mm_prefetch((const char *)(p), _MM_HINT_T0)
+#define v_prefetch(p)     _mm_prefetch((const char *)(p), _MM_HINT_T1)
 #define v_add(a, b)       _mm256_add_ps(a, b)
 #define v_sub(a, b)       _mm256_sub_ps(a, b)
 #define v_mul(a, b)       _mm256_mul_ps(a, b)

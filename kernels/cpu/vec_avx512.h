@@ -12,7 +12,7 @@
 
 #define VW       16
 #define MR       14 /* rows of a tile of a product, whose columns are 2 VW */
-#define DOT_ROWS 8  /* rows of x in dot products at once */
+#define DOT_COLS 4 /* rows of the weight in dot products at once */
 
 typedef __m512 V;
 typedef __mmask16 M;
@@ -23,7 +23,7 @@ typedef __mmask16 M;
 #define v_store(p, v)      _mm512_storeu_ps(p, v)
 #define v_load_m(p, m)     _mm512_maskz_loadu_ps(m, p) /* 0 elsewhere */
 #define v_store_m(p, m, v) _mm512_mask_storeu_ps(p, m, v)
-#define v_prefetch(p)      _mm_prefetch((const char *)(p), _MM_HINT_T0)
+#define v_prefetch(p)      _mm_prefetch((const char *)(p), _MM_HINT_T1)
 #define v_add(a, b)        _mm512_add_ps(a, b)
 #define v_sub(a, b)        _mm512_sub_ps(a, b)
 #define v_mul(a, b)        _mm512_mul_ps(a, b)

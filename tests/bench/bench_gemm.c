@@ -15,12 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "kernels/ftk.h"
-#include "libcommon/base/thread.h"
 #include "tests/bench/dnnl.h"
+#include "tests/bench/machine.h"
 #include "tests/bench/median.h"
 
 typedef void sgemm_fn(int order, int ta, int tb, int m, int n, int k,
@@ -57,16 +56,6 @@ struct bench {
 };
 
 static const char *const forms[] = {"matmul", "matmul_dx", "matmul_dw"};
-
-/* One thread is timed by its own clock, that others' work does not move. */
-static double now(int threads)
-{
-	struct timespec t;
-
-	clock_gettime(threads > 1 ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID,
-		      &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static float *numbers(size_t n)
 {
@@ -171,15 +160,15 @@ static void run(struct bench *b, const char *name, int threads, size_t pairs)
 		theirs(b);
 	}
 	for (size_t i = 0; i < pairs; i++) {
-		double t0 = now(threads), t1;
+		double t0 = seconds(threads), t1;
 
 		for (size_t j = 0; j < turn; j++)
 			ours(b);
-		t1 = now(threads);
+		t1 = seconds(threads);
 		t[0][i] = (t1 - t0) / (double)turn;
 		for (size_t j = 0; both && j < turn; j++)
 			theirs(b);
-		t[1][i] = both ? (now(threads) - t1) / (double)turn : 1;
+		t[1][i] = both ? (seconds(threads) - t1) / (double)turn : 1;
 		t[2][i] = t[1][i] / t[0][i];
 	}
 	printf("%s\t%s m=%zu n=%zu k=%zu\t%s\t%d\t%.1f\t", forms[b->form], name,

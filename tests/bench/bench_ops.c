@@ -11,14 +11,10 @@
  * first, as "peak" and "bandwidth".
  */
 #include <stdio.h>
-#include <time.h>
 
+#include "tests/bench/machine.h"
 #include "tests/bench/median.h"
 #include "tests/kernels/check.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 enum { T = 1024, C = 576, HQ = 9, HKV = 3, D = 64, F = 1536, VOC = 49152 };
 
@@ -26,14 +22,9 @@ static double peak, bandwidth; /* GF/s, GB/s */
 static const char *only = "";
 static int threads = 1;
 
-/* One thread is timed by its own clock, that others' work does not move. */
 static double now(void)
 {
-	struct timespec t;
-
-	clock_gettime(threads > 1 ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID,
-		      &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+	return seconds(threads);
 }
 
 static void report(const char *op, const char *shape, const struct ftk *k,
@@ -129,29 +120,10 @@ static void fma_piece(void *arg, size_t piece, int worker)
 #endif
 }
 
-struct reading {
-	const uint64_t *p;
-	size_t n; /* of a piece */
-};
-
-static void read_piece(void *arg, size_t piece, int worker)
+static void machine(struct ftk *k, struct ft_pool *pool)
 {
-	const struct reading *r = arg;
-	const uint64_t *p = r->p + piece * r->n;
-	uint64_t s[8] = {0};
-
-	(void)worker;
-	for (size_t i = 0; i < r->n; i += 8)
-		for (size_t j = 0; j < 8; j++)
-			s[j] ^= p[i + j];
-	sink = (double)(s[0] ^ s[1] ^ s[2] ^ s[3] ^ s[4] ^ s[5] ^ s[6] ^ s[7]);
-}
-
-static void machine(struct ft_pool *pool)
-{
-	size_t n = 2000000, width = 0, len = (size_t)1 << 25;
-	uint64_t *p = aligned_alloc(64, len * 8);
-	struct reading r = {p, len / 64};
+	size_t n = 2000000, width = 0, len = (size_t)256 << 20;
+	void *p = k->alloc(k, len);
 	double s[7];
 
 #if defined(__x86_64__)
@@ -173,17 +145,16 @@ static void machine(struct ft_pool *pool)
 		peak = flop / t * 1e-9;
 		report("peak", "fma in registers", NULL, t, flop, 0);
 	}
-	memset(p, 1, len * 8);
+	memset(p, 1, len);
 	for (size_t i = 0; i < 7; i++) {
 		double t0 = now();
 
-		ft_pool_run(pool, read_piece, &r, 64);
+		read_all(pool, p, len);
 		s[i] = now() - t0;
 	}
-	bandwidth = (double)len * 8 / median(s, 7) * 1e-9;
-	report("bandwidth", "read 256 MiB", NULL, median(s, 7), 0,
-	       (double)len * 8);
-	free(p);
+	bandwidth = (double)len / median(s, 7) * 1e-9;
+	report("bandwidth", "read 256 MiB", NULL, median(s, 7), 0, (double)len);
+	k->free(k, p);
 }
 
 /* --- operations ---------------------------------------------------------- */
@@ -445,7 +416,7 @@ int main(int argc, char **argv)
 	b = open_backend("cpu", getenv("FT_ISA"), threads);
 	if (!b.k)
 		return 4;
-	machine(b.pool);
+	machine(b.k, b.pool);
 	bench_matmul(b.k, T, C, C);
 	bench_matmul(b.k, T, F, C);
 	bench_matmul(b.k, T, C, F);
