@@ -301,10 +301,10 @@ field() {
 
 @test "what a tokenizer has that is not known is refused by name" {
 	mkdir "$T/m"
-	sed 's/"type": "ByteLevel", "add_prefix_space": false/"type": "Punctuation", "x": false/' \
+	sed 's/"type": "ByteLevel", "add_prefix_space": false/"type": "UnicodeScripts", "x": false/' \
 		"$M/tokenizer.json" >"$T/m/tokenizer.json"
 	run --separate-stderr -3 ft-tokenize -m "$T/m" "$T/text"
-	says "tokenizer.json: pre_tokenizer 'Punctuation' is not supported"
+	says "tokenizer.json: pre_tokenizer 'UnicodeScripts' is not supported"
 }
 
 @test "options that exclude each other are status 2" {
