@@ -180,7 +180,7 @@ static void check_exp(struct ftk *k)
 	struct ctx c = {.k = k, .seed = 1};
 	float *x = fill(&c, V, 0, 0, 0), zero[1] = {0}, coef[1] = {-1};
 	int32_t target[1] = {0};
-	struct ftk_xent_backward a = {x, target, zero, coef, 1, V};
+	struct ftk_xent_backward a = {x, target, zero, coef, 1, V, 0};
 	double err = 0;
 
 	for (size_t i = 0; i < V; i++)
