@@ -315,3 +315,33 @@ field() {
 	run --separate-stderr -2 ft-tokenize -m "$M" --ids --on-long split "$T/text"
 	says "for streams"
 }
+
+@test "--added-tokens says which of them text can form" {
+	local mark
+	echo '{"text":"a [x]<s>"}' >"$T/marks"
+	for mark in all plain none; do
+		ids=$(ft-tokenize -q -m "$M" --ids --no-special-tokens \
+			--added-tokens $mark "$T/marks")
+		field "$ids" input_ids >>"$T/modes"
+	done
+	[ "$(sort -u "$T/modes" | wc -l)" -eq 3 ]
+	[ "$(head -n 1 "$T/modes")" = "[66,391,0]" ]
+	[[ $(sed -n 2p "$T/modes") == "[66,391,"* ]]
+	[[ $(sed -n 3p "$T/modes") != *391* ]]
+}
+
+@test "a tokenizer that normalizes and splits by an expression" {
+	echo '{"text":"Cafe\u0301 IT'"'"'S 12"}' >"$T/nfc"
+	ids=$(ft-tokenize -q -m "$ROOT/tests/data/tok/qwen" --ids "$T/nfc")
+	ft-tokenize -q -m "$ROOT/tests/data/tok/qwen" --decode \
+		--no-special-tokens <<<"$ids" >"$T/back"
+	grep -qF '"text":"Café IT'"'"'S 12"' "$T/back"
+}
+
+@test "an expression that is not known is refused by name" {
+	mkdir "$T/odd"
+	sed 's/(?i:/(?<=x/' "$ROOT/tests/data/tok/qwen/tokenizer.json" \
+		>"$T/odd/tokenizer.json"
+	run -3 ft-tokenize -m "$T/odd" --ids "$T/text"
+	[[ $output == *"'(?<' is not supported"* ]]
+}

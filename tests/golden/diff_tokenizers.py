@@ -12,6 +12,7 @@ import glob
 import json
 import os
 import random
+import shutil
 import signal
 import struct
 import subprocess
@@ -171,6 +172,8 @@ def whole_files(data, megabytes, out, names):
             continue
         rng, t, begun = random.Random(1), Tally(), time.time()
         name = os.path.basename(os.path.dirname(path))
+        # alone: a tokenizer_config.json beside it may have its own BOS
+        path = shutil.copyfile(path, os.path.join(out, "tokenizer.json"))
         with open(path, encoding="utf-8") as f:
             j = json.load(f)
         theirs = Theirs(j)
