@@ -519,6 +519,7 @@ int jx_eval(struct jx *x, const struct jnode *n, struct jval *out)
 {
 	int rc;
 
+	*out = jv_none();
 	if (jx_step(x))
 		return -1;
 	if (++x->depth > JX_DEPTH)

@@ -10,13 +10,28 @@ any difference is printed, and the status is 1.  What this project refuses by
 name ("not supported") is counted, not compared.
 """
 import argparse
+import datetime
 import json
+import os
 import random
 import subprocess
 import sys
 import tempfile
 
+from transformers.utils import chat_template_utils
 from transformers.utils.chat_template_utils import _compile_jinja_template
+
+# Both see this moment, whatever the clock does meanwhile.
+os.environ["SOURCE_DATE_EPOCH"] = "1752105600"
+
+
+class Fixed(datetime.datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return cls(2025, 7, 10)
+
+
+chat_template_utils.datetime = Fixed
 
 WORDS = ["a", "Hello", "<|im_start|>", "x y", "", " ", "\n", "é", "ß", "日本",
          "𝄞z", "'", '"', "\\", "{{", "1", "12", "-3", "4.5", "a,b", "A B c",
