@@ -34,7 +34,7 @@ static inline size_t cpu_kept_row(size_t n)
 struct cpu {
 	struct ftk ftk;
 	struct ftk_threads t;
-	int packs; /* products take bfloat16 weights in panels */
+	int packs;         /* products take bfloat16 weights in panels */
 	struct ftk lesser; /* of tiles: the table before, for few rows */
 	/* lesser instruction sets': dbias, dropout */
 	void (*matmul_dbias)(struct ftk *k, const struct ftk_matmul_dw *a);

@@ -12,7 +12,7 @@
 
 #define VW       16
 #define MR       14 /* rows of a tile of a product, whose columns are 2 VW */
-#define DOT_COLS 4 /* rows of the weight in dot products at once */
+#define DOT_COLS 4  /* rows of the weight in dot products at once */
 
 typedef __m512 V;
 typedef __mmask16 M;
