@@ -339,7 +339,7 @@ static struct jval slice_str(struct jx *x, const struct jstr *s, int64_t start,
 	while (step > 0 ? start < stop : start > stop) {
 		struct jval c;
 
-		if (jx_step(x) || jx_element(x, &v, start, &c) < 0)
+		if (jx_step(x) || jx_element(x, &v, start, &c) <= 0)
 			break;
 		x->steps += s->chars == s->n ? 0 : s->n / 256;
 		jb_str(x, &b, c.u.s);
