@@ -21,6 +21,7 @@ GPT2 = dict(n_embd=16, n_layer=2, n_head=4, n_positions=80, vocab_size=41,
             bos_token_id=1, eos_token_id=2, resid_pdrop=0.0, embd_pdrop=0.0,
             attn_pdrop=0.0)
 YARN = dict(rope_type="yarn", factor=4.0, beta_fast=4.0, beta_slow=0.5,
+            truncate=False,
             original_max_position_embeddings=16)
 GEMMA = dict(head_dim=6, hidden_activation="gelu_pytorch_tanh",
              rms_norm_eps=1e-2, query_pre_attn_scalar=12, sliding_window=5,
