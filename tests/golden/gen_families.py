@@ -21,7 +21,8 @@ GPT2 = dict(n_embd=16, n_layer=2, n_head=4, n_positions=80, vocab_size=41,
             bos_token_id=1, eos_token_id=2, resid_pdrop=0.0, embd_pdrop=0.0,
             attn_pdrop=0.0)
 YARN = dict(rope_type="yarn", factor=4.0, beta_fast=4.0, beta_slow=0.5,
-            original_max_position_embeddings=16)
+            truncate=False,
+            original_max_position_embeddings=64)
 GEMMA = dict(head_dim=6, hidden_activation="gelu_pytorch_tanh",
              rms_norm_eps=1e-2, query_pre_attn_scalar=12, sliding_window=5,
              tie_word_embeddings=True)
@@ -62,6 +63,8 @@ ADAPTERS = {
     "qwen2": dict(targets=["q_proj", "v_proj", "down_proj"], rslora=True),
     "gpt2_bare": dict(targets=["c_attn", "mlp.c_proj"], r=3),
 }
+# where float32 is far from the truth, agreement would be luck
+SEEDS = {"qwen2_yarn": 5500}
 VISION = dict(hidden_size=8, intermediate_size=12, num_hidden_layers=1,
               num_attention_heads=2, image_size=8, patch_size=4,
               model_type="siglip_vision_model")
@@ -195,7 +198,7 @@ def main():
     out = sys.argv[1] if len(sys.argv) > 1 else "."
     for i, case in enumerate(CASES):
         if len(sys.argv) < 3 or sys.argv[2] == case:
-            seed = 5000 + 10 * i
+            seed = SEEDS.get(case, 5000 + 10 * i)
             while not make(case, out, seed):
                 seed += 1000
                 assert seed < 10000, "no seed will do"
