@@ -169,8 +169,8 @@ static void convert_rows(void *arg, size_t piece, int worker)
 	(void)worker;
 	if (j->k->real == FTK_F64) {
 		for (; i < end; i++)
-			((double *)c->to)[i] = element(
-				c->m->type, c->m->data, place(c->m, i));
+			((double *)c->to)[i] =
+				element(c->m->type, c->m->data, place(c->m, i));
 	} else {
 		cpu_matrix_floats(c->m, i, end - i, (float *)c->to + i);
 	}

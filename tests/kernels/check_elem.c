@@ -347,8 +347,8 @@ int main(void)
 		check_case("xent", xent, DIMS(5, n, 0), 1e-6);
 		check_case("xent with all", xent, DIMS(5, n, 1), 1e-6);
 		check_case("xent_backward", xent_backward, DIMS(5, n, 0), 1e-6);
-		check_case("xent_backward capped", xent_backward,
-			   DIMS(5, n, 9), 1e-6);
+		check_case("xent_backward capped", xent_backward, DIMS(5, n, 9),
+			   1e-6);
 		check_case("softcap", softcap, DIMS(n * 4), 5e-7);
 	}
 	check_growth("scalar");
