@@ -216,20 +216,29 @@ static const struct ft_lora_mod *mod_at(const struct ft_adapter *a,
 	return s < FT_FIRST_LAYER_SLOT || i < 0 ? NULL : &a->mod[i];
 }
 
+/* Factors as float32: A, and n rows of B from r0 on; to be freed. */
+static void get_factors(const struct ft_adapter *a, const struct ft_lora_mod *m,
+			size_t r0, size_t n, float **fa, float **fb)
+{
+	struct ftk *k = a->b.k;
+
+	*fa = ft_xmalloc(m->r * m->k * sizeof(float));
+	*fb = ft_xmalloc(n * m->r * sizeof(float));
+	k->get_real(k, *fa, ft_block_at(&a->b, a->b.p, m->off_a), m->r * m->k);
+	k->get_real(k, *fb, ft_block_at(&a->b, a->b.p, m->off_b + r0 * m->r),
+		    n * m->r);
+	k->sync(k);
+}
+
 void ft_adapter_merge_turned(const struct ft_adapter *a, enum ft_slot s,
 			     size_t layer, size_t r0, size_t n, float *w)
 {
 	const struct ft_lora_mod *m = mod_at(a, s, layer);
-	struct ftk *k = a->b.k;
 	float *fa, *fb;
 
 	if (!m)
 		return;
-	fa = ft_xmalloc(m->r * m->k * sizeof(float));
-	fb = ft_xmalloc(m->n * m->r * sizeof(float));
-	k->get_real(k, fa, ft_block_at(&a->b, a->b.p, m->off_a), m->r * m->k);
-	k->get_real(k, fb, ft_block_at(&a->b, a->b.p, m->off_b), m->n * m->r);
-	k->sync(k);
+	get_factors(a, m, 0, m->n, &fa, &fb);
 	for (size_t i = 0; i < n; i++) {
 		for (size_t j = 0; j < m->n; j++) {
 			for (size_t q = 0; q < m->r; q++)
@@ -245,17 +254,11 @@ void ft_adapter_merge(const struct ft_adapter *a, enum ft_slot s, size_t layer,
 		      size_t r0, size_t n, float *w)
 {
 	const struct ft_lora_mod *m = mod_at(a, s, layer);
-	struct ftk *k = a->b.k;
 	float *fa, *fb;
 
 	if (!m)
 		return;
-	fa = ft_xmalloc(m->r * m->k * sizeof(float));
-	fb = ft_xmalloc(n * m->r * sizeof(float));
-	k->get_real(k, fa, ft_block_at(&a->b, a->b.p, m->off_a), m->r * m->k);
-	k->get_real(k, fb, ft_block_at(&a->b, a->b.p, m->off_b + r0 * m->r),
-		    n * m->r);
-	k->sync(k);
+	get_factors(a, m, r0, n, &fa, &fb);
 	for (size_t i = 0; i < n; i++) {
 		for (size_t q = 0; q < m->r; q++) {
 			float f = m->scale * fb[i * m->r + q];

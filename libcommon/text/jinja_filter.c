@@ -735,8 +735,7 @@ static const struct jbuiltin filters[] = {
 
 const struct jbuiltin *jinja_filter(const char *name)
 {
-	for (size_t i = 0; i < sizeof(filters) / sizeof(*filters); i++)
-		if (!strcmp(filters[i].name, name))
-			return &filters[i];
-	return jinja_list_filter(name);
+	const struct jbuiltin *f = JINJA_AMONG(filters, name);
+
+	return f ? f : jinja_list_filter(name);
 }

@@ -223,10 +223,7 @@ static const struct jbuiltin globals[] = {
 
 const struct jbuiltin *jinja_global(const char *name)
 {
-	for (size_t i = 0; i < sizeof(globals) / sizeof(*globals); i++)
-		if (!strcmp(globals[i].name, name))
-			return &globals[i];
-	return NULL;
+	return JINJA_AMONG(globals, name);
 }
 
 /* --- tojson --------------------------------------------------------------- */

@@ -12,21 +12,7 @@ struct jval jv_iter(struct jiter *it)
 
 bool jv_iterable(const struct jval *v)
 {
-	switch (v->t) {
-	case V_UNSET:
-	case V_UNDEF:
-	case V_STR:
-	case V_LIST:
-	case V_TUPLE:
-	case V_DICT:
-	case V_RANGE:
-	case V_VIEW:
-	case V_ITER:
-	case V_LOOP:
-		return true;
-	default:
-		return false;
-	}
+	return v->t == V_ITER || jv_has_len(v);
 }
 
 int jx_iter(struct jx *x, const struct jval *v, struct jiter **out)

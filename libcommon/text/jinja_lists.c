@@ -411,8 +411,5 @@ static const struct jbuiltin filters[] = {
 
 const struct jbuiltin *jinja_list_filter(const char *name)
 {
-	for (size_t i = 0; i < sizeof(filters) / sizeof(*filters); i++)
-		if (!strcmp(filters[i].name, name))
-			return &filters[i];
-	return NULL;
+	return JINJA_AMONG(filters, name);
 }

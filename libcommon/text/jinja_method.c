@@ -172,15 +172,14 @@ static const struct jbuiltin cycler_methods[] = {
 	{"reset", "", c_reset},
 };
 
-static const struct jbuiltin *among(const struct jbuiltin *t, size_t n,
-				    const char *name)
+const struct jbuiltin *jinja_among(const struct jbuiltin *t, size_t n,
+				   const char *name)
 {
 	for (size_t i = 0; i < n; i++)
 		if (!strcmp(t[i].name, name))
 			return &t[i];
 	return NULL;
 }
-#define AMONG(t, name) among(t, sizeof(t) / sizeof(*(t)), name)
 
 const struct jbuiltin *jinja_method(enum jtype t, const char *name)
 {
@@ -189,15 +188,15 @@ const struct jbuiltin *jinja_method(enum jtype t, const char *name)
 	if (t == V_STR)
 		return jinja_str_method(name);
 	if (t == V_DICT)
-		return AMONG(dict_methods, name);
+		return JINJA_AMONG(dict_methods, name);
 	if (t == V_LIST)
-		m = AMONG(list_copy, name);
+		m = JINJA_AMONG(list_copy, name);
 	if (t == V_LIST || t == V_TUPLE || t == V_RANGE)
-		return m ? m : AMONG(list_methods, name);
+		return m ? m : JINJA_AMONG(list_methods, name);
 	if (t == V_LOOP)
-		return AMONG(loop_methods, name);
+		return JINJA_AMONG(loop_methods, name);
 	if (t == V_CYCLER)
-		return AMONG(cycler_methods, name);
+		return JINJA_AMONG(cycler_methods, name);
 	return NULL;
 }
 

@@ -496,6 +496,11 @@ enum { JX_PARAMS = 6 };
 #define JX_UNUSED ((void)x, (void)self, (void)v, (void)all)
 /* clang-format on */
 
+/* The one of that name in a table, or NULL. */
+const struct jbuiltin *jinja_among(const struct jbuiltin *t, size_t n,
+				   const char *name);
+#define JINJA_AMONG(t, name) jinja_among(t, sizeof(t) / sizeof(*(t)), name)
+
 const struct jbuiltin *jinja_filter(const char *name);
 const struct jbuiltin *jinja_list_filter(const char *name);
 const struct jbuiltin *jinja_test(const char *name);

@@ -622,8 +622,5 @@ static const struct jbuiltin str_methods[] = {
 
 const struct jbuiltin *jinja_str_method(const char *name)
 {
-	for (size_t i = 0; i < sizeof(str_methods) / sizeof(*str_methods); i++)
-		if (!strcmp(str_methods[i].name, name))
-			return &str_methods[i];
-	return NULL;
+	return JINJA_AMONG(str_methods, name);
 }

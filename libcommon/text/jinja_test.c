@@ -239,8 +239,5 @@ static const struct jbuiltin tests[] = {
 
 const struct jbuiltin *jinja_test(const char *name)
 {
-	for (size_t i = 0; i < sizeof(tests) / sizeof(*tests); i++)
-		if (!strcmp(tests[i].name, name))
-			return &tests[i];
-	return NULL;
+	return JINJA_AMONG(tests, name);
 }
