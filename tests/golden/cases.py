@@ -281,6 +281,29 @@ def gradient(loss, params):
     return torch.cat([g.reshape(-1) for g in grads])
 
 
+def one(x):
+    return x.detach().reshape(1)
+
+
+def lora_expectations(peft, rows, pairs, grads):
+    """The rows, and what the adapter makes of them: SFT, and DPO's losses,
+    of which those in grads with their gradient.  Also the pairs' sums."""
+    t = rows_tensors(rows, "sft.") | rows_tensors(pairs, "pair.")
+    lora = trained(peft, True)
+    loss, t["sft.lora.logps"] = sft(peft, rows)
+    t["sft.lora.loss"], t["sft.lora.grad"] = one(loss), gradient(loss, lora)
+    policy = pair_sums(peft, pairs)
+    with torch.no_grad(), peft.disable_adapter():
+        ref = pair_sums(peft, pairs)
+    t["pair.lora.sums"], t["pair.base.sums"] = policy.detach(), ref
+    for name in LOSSES:
+        loss = dpo(pair_sums(peft, pairs), ref, pairs, name)
+        t["dpo.%s.loss" % name] = one(loss)
+        if name in grads:
+            t["dpo.%s.lora.grad" % name] = gradient(loss, lora)
+    return t, policy.detach()
+
+
 def steps(model, rows, lora, h):
     """20 AdamW steps over h["batch"] rows at a time, in file order."""
     params = trained(model, lora)

@@ -135,26 +135,13 @@ def stored(case, model):
 
 
 def expectations(peft, rows, pairs):
-    t = rows_tensors(rows, "sft.") | rows_tensors(pairs, "pair.")
-    one = lambda x: x.detach().reshape(1)
-
-    lora = trained(peft, True)
-    loss, t["sft.lora.logps"] = sft(peft, rows)
-    t["sft.lora.loss"], t["sft.lora.grad"] = one(loss), gradient(loss, lora)
-    policy = pair_sums(peft, pairs)
-    with torch.no_grad(), peft.disable_adapter():
-        ref = pair_sums(peft, pairs)
-    t["pair.lora.sums"], t["pair.base.sums"] = policy.detach(), ref
-    for name in LOSSES:
-        loss = dpo(pair_sums(peft, pairs), ref, pairs, name)
-        t["dpo.%s.loss" % name] = one(loss)
-        if name == "sigmoid":
-            t["dpo.%s.lora.grad" % name] = gradient(loss, lora)
+    t, _ = lora_expectations(peft, rows, pairs, ["sigmoid"])
     with peft.disable_adapter():
         params = [(n, p) for n, p in trained(peft, False)
                   if "vision" not in n and "multi_modal" not in n]
         loss, t["sft.logps"] = sft(peft, rows)
-        t["sft.loss"], t["sft.full.grad"] = one(loss), gradient(loss, params)
+        t["sft.loss"] = one(loss)
+        t["sft.full.grad"] = gradient(loss, params)
     return t
 
 

@@ -46,20 +46,7 @@ HYPERS = {"bias": dict(decay=0.1, clip=0.5, warmup=5)}
 
 def expectations(peft, rows, pairs, hyper, full=None, dpo_full=True):
     """full limits the parameters whose full gradients are kept."""
-    t = rows_tensors(rows, "sft.") | rows_tensors(pairs, "pair.")
-    one = lambda x: x.detach().reshape(1)
-
-    lora = trained(peft, True)
-    loss, t["sft.lora.logps"] = sft(peft, rows)
-    t["sft.lora.loss"], t["sft.lora.grad"] = one(loss), gradient(loss, lora)
-    policy = pair_sums(peft, pairs)
-    with torch.no_grad(), peft.disable_adapter():
-        ref = pair_sums(peft, pairs)
-    t["pair.lora.sums"], t["pair.base.sums"] = policy.detach(), ref
-    for name in LOSSES:
-        loss = dpo(pair_sums(peft, pairs), ref, pairs, name)
-        t["dpo.%s.loss" % name] = one(loss)
-        t["dpo.%s.lora.grad" % name] = gradient(loss, lora)
+    t, policy = lora_expectations(peft, rows, pairs, LOSSES)
     t["steps.lora.loss"], t["steps.lora.norm"] = steps(peft, rows, True, hyper)
 
     with peft.disable_adapter():
@@ -69,7 +56,7 @@ def expectations(peft, rows, pairs, hyper, full=None, dpo_full=True):
         t["sft.loss"], t["sft.full.grad"] = one(loss), gradient(loss, kept)
         if dpo_full:
             # the reference of --full is a frozen copy; any numbers will do
-            loss = dpo(pair_sums(peft, pairs), policy.detach(), pairs,
+            loss = dpo(pair_sums(peft, pairs), policy, pairs,
                        "sigmoid")
             t["dpo.sigmoid.full.loss"] = one(loss)
             t["dpo.sigmoid.full.grad"] = gradient(loss, kept)

@@ -77,7 +77,7 @@ def quantised(c, nested):
 
 
 def open_again(c, weights, again):
-    from transformers import LlamaConfig
+    from transformers import LlamaConfig, LlamaForCausalLM
     m = LlamaForCausalLM(LlamaConfig(**c, attn_implementation="eager"))
     m.load_state_dict({k: again.get(k, w).float()
                        for k, w in weights.items()}, strict=False)
