@@ -200,6 +200,28 @@ struct ftk_lora_backward {
 };
 
 /*
+ * Linear layers that read the same x (q, k and v; gate and up): first base[i],
+ * then lora[i] to the same y, where it is wanted: lora is NULL, or its r 0, where
+ * it is not.  All have the same x, m and k (and real is 0); their ws are
+ * not read.  A backend may sum an output before it rounds it.
+ */
+enum { FTK_LINEAR_MAX = 3 };
+struct ftk_linear {
+	const struct ftk_matmul *base; /* [n] */
+	const struct ftk_lora *lora;   /* [n], or NULL */
+	size_t n;
+	void *ws;
+};
+/* dx (+)= of all of them together, as the first one's accumulate says; with dx
+   NULL (in all) only LoRA's gradients.  dx overlaps nothing else. */
+struct ftk_linear_backward {
+	const struct ftk_matmul_dx *base;
+	const struct ftk_lora_backward *lora;
+	size_t n;
+	void *ws;
+};
+
+/*
  * Rotary embedding in place (Su et al. 2021), halves paired as Hugging Face
  * does: element j goes with j + rot/2 of the first rot elements of each head.
  * table REAL [positions, rot] holds rot/2 cosines, then rot/2 sines.

@@ -39,6 +39,9 @@ struct cpu {
 	/* lesser instruction sets': dbias, dropout */
 	void (*matmul_dbias)(struct ftk *k, const struct ftk_matmul_dw *a);
 	void (*drop)(struct ftk *k, const struct cpu_drop *d);
+	/* linear layers one after another */
+	void (*apart)(struct ftk *k, const struct ftk_linear *a);
+	size_t (*apart_ws)(const struct ftk *k, const struct ftk_linear *a);
 };
 
 /*

@@ -64,11 +64,34 @@ INLINE void put_row(const struct tile *t, size_t i, size_t p, __m512 s0,
 	}
 }
 
-/* a [steps, rows] pairs; np panels b [steps, PANEL] pairs, len apart, of which
-   nv vectors count.  Sums of few rows go through several panels at once: one
-   would wait for itself. */
-INLINE void tile_sum(int rows, int np, int nv, size_t steps, const uint32_t *a,
-		     const uint16_t *b, size_t len, const struct tile *t)
+/* One step of rows, for np panels len apart, of which nv vectors count. */
+INLINE void tile_step(__m512 s[][2 * WIDE], int rows, int np, int nv,
+		      const uint32_t *a, const uint16_t *b, size_t len)
+{
+#pragma GCC unroll 16
+	for (int p = 0; p < np; p++) {
+		const uint16_t *w = b + (size_t)p * len;
+		__m512bh w0 = (__m512bh)_mm512_loadu_si512(w), w1 = w0;
+
+		if (nv > 1)
+			w1 = (__m512bh)_mm512_loadu_si512(w + PANEL);
+#pragma GCC unroll 16
+		for (int i = 0; i < rows; i++) {
+			__m512bh x = (__m512bh)_mm512_set1_epi32((int)a[i]);
+			__m512 *sum = &s[i][2 * p];
+
+			sum[0] = _mm512_dpbf16_ps(sum[0], x, w0);
+			if (nv > 1)
+				sum[1] = _mm512_dpbf16_ps(sum[1], x, w1);
+		}
+	}
+}
+
+/* Rows from `row` on, [steps, rows] pairs, by np panels, [steps, PANEL] pairs,
+   of which nv vectors count: strip after strip.  Sums of few rows go through
+   several panels at once: one would wait for itself. */
+INLINE void tile_sum(int rows, int np, int nv, size_t row,
+		     const struct strip *strip, size_t ns, const struct tile *t)
 {
 	__m512 s[MR][2 * WIDE];
 
@@ -85,27 +108,15 @@ INLINE void tile_sum(int rows, int np, int nv, size_t steps, const uint32_t *a,
 				s[i][1] =
 					_mm512_loadu_ps(t->c + i * PANEL + 16);
 		}
-	for (; steps; steps--, a += rows, b += 2 * PANEL)
-#pragma GCC unroll 16
-		for (int p = 0; p < np; p++) {
-			const uint16_t *w = b + (size_t)p * len;
-			__m512bh w0 = (__m512bh)_mm512_loadu_si512(w);
-			__m512bh w1 =
-				nv > 1 ? (__m512bh)_mm512_loadu_si512(w + PANEL)
-				       : w0;
+	for (; ns; ns--, strip++) {
+		const uint32_t *a = strip->x->pa + row * strip->x->steps;
+		const uint16_t *b = strip->panel;
+		size_t len = strip->len;
 
-#pragma GCC unroll 16
-			for (int i = 0; i < rows; i++) {
-				__m512bh x =
-					(__m512bh)_mm512_set1_epi32((int)a[i]);
-				__m512 *sum = &s[i][2 * p];
-
-				sum[0] = _mm512_dpbf16_ps(sum[0], x, w0);
-				if (nv > 1)
-					sum[1] =
-						_mm512_dpbf16_ps(sum[1], x, w1);
-			}
-		}
+		for (size_t l = strip->x->steps; l;
+		     l--, a += rows, b += 2 * PANEL)
+			tile_step(s, rows, np, nv, a, b, len);
+	}
 	if (t->last) {
 #pragma GCC unroll 16
 		for (int p = 0; p < np; p++)
@@ -123,18 +134,17 @@ INLINE void tile_sum(int rows, int np, int nv, size_t steps, const uint32_t *a,
 	}
 }
 
-typedef void tile_fn(size_t steps, const uint32_t *a, const uint16_t *b,
-		     size_t len, const struct tile *t);
+typedef void tile_fn(size_t row, const struct strip *s, size_t ns,
+		     const struct tile *t);
 
-#define TILE(rows, np)                                                  \
-	static void tile_##rows##_##np(size_t steps, const uint32_t *a, \
-				       const uint16_t *b, size_t len,   \
-				       const struct tile *t)            \
-	{                                                               \
-		if (np == 1 && t->n <= 16)                              \
-			tile_sum(rows, np, 1, steps, a, b, len, t);     \
-		else                                                    \
-			tile_sum(rows, np, 2, steps, a, b, len, t);     \
+#define TILE(rows, np)                                                    \
+	static void tile_##rows##_##np(size_t row, const struct strip *s, \
+				       size_t ns, const struct tile *t)   \
+	{                                                                 \
+		if (np == 1 && t->n <= 16)                                \
+			tile_sum(rows, np, 1, row, s, ns, t);             \
+		else                                                      \
+			tile_sum(rows, np, 2, row, s, ns, t);             \
 	}
 TILE(1, 2)
 TILE(2, 2)
@@ -174,64 +184,63 @@ INLINE __m512i load_halves(const void *x, int real, size_t at, __mmask16 m)
 }
 
 /* One tile of rows of x', which lie along its rows. */
-static void pack_a_turned(const struct block *b, size_t tile)
+static void pack_a_turned(const struct block *b, const struct source *x,
+			  size_t tile)
 {
-	const struct dots *d = b->d;
 	size_t i0 = tile_row(b, tile), rows = tile_row(b, tile + 1) - i0;
-	uint32_t *to = b->pa + i0 * b->steps;
-	size_t at = b->k0 * d->ldx + b->m0 + i0;
+	uint32_t *to = x->pa + i0 * x->steps;
+	size_t at = x->k0 * x->ldx + b->m0 + i0;
 	__mmask16 m = (__mmask16)((1u << rows) - 1);
 
-	for (size_t l = 0; l < b->kn; l += 2, at += 2 * d->ldx, to += rows) {
-		__m512i even = load_halves(d->x, d->x_real, at, m), odd;
+	for (size_t l = 0; l < x->kn; l += 2, at += 2 * x->ldx, to += rows) {
+		__m512i even = load_halves(x->x, x->real, at, m), odd;
 
-		odd = l + 1 < b->kn
-			      ? load_halves(d->x, d->x_real, at + d->ldx, m)
-			      : _mm512_setzero_si512();
+		odd = l + 1 < x->kn ? load_halves(x->x, x->real, at + x->ldx, m)
+				    : _mm512_setzero_si512();
 		odd = _mm512_slli_epi32(odd, 16);
 		_mm512_mask_storeu_epi32(to, m, _mm512_or_si512(even, odd));
 	}
 }
 
 /* One tile of rows of x. */
-static void pack_a(const struct block *b, size_t tile)
+static void pack_a(const struct block *b, const struct source *x, size_t tile)
 {
-	const struct dots *d = b->d;
 	size_t i0 = tile_row(b, tile), rows = tile_row(b, tile + 1) - i0;
-	uint32_t *to = b->pa + i0 * b->steps; /* [steps, rows] */
-	size_t size = d->x_real ? 4 : 2;
-	const char *x = (const char *)d->x + (b->m0 + i0) * d->ldx * size;
+	uint32_t *to = x->pa + i0 * x->steps; /* [steps, rows] */
+	size_t size = x->real ? 4 : 2;
+	const char *from = (const char *)x->x + (b->m0 + i0) * x->ldx * size;
 	__mmask16 m = (__mmask16)((1u << rows) - 1);
 
-	if (d->rows) {
-		pack_a_turned(b, tile);
+	if (x->turned) {
+		pack_a_turned(b, x, tile);
 		return;
 	}
-	for (size_t p = 0; p < b->steps; p += 16) {
-		size_t left = min_size(b->kn - 2 * p, 32);
+	for (size_t p = 0; p < x->steps; p += 16) {
+		size_t left = min_size(x->kn - 2 * p, 32);
 		__m512i r[16];
 
 #pragma GCC unroll 16
 		for (size_t i = 0; i < 16; i++)
-			r[i] = i < rows ? load_pairs(x + i * d->ldx * size,
-						     d->x_real, b->k0 + 2 * p,
+			r[i] = i < rows ? load_pairs(from + i * x->ldx * size,
+						     x->real, x->k0 + 2 * p,
 						     left)
 					: _mm512_setzero_si512();
 		transpose_pairs(r);
 #pragma GCC unroll 16
 		for (size_t i = 0; i < 16; i++)
-			if (p + i < b->steps)
+			if (p + i < x->steps)
 				_mm512_mask_storeu_epi32(to + (p + i) * rows, m,
 							 r[i]);
 	}
 }
 
 static void multiply(const struct block *b, size_t i, size_t rows,
-		     const uint16_t *panel, size_t np, const struct tile *t)
+		     const struct strip *s, size_t ns, size_t np,
+		     const struct tile *t)
 {
 	tile_fn *fn = np == 1 ? tiles[rows] : rows == 1 ? tile_1_2 : tile_2_2;
 
-	fn(b->steps, b->pa + tile_row(b, i) * b->steps, panel, b->len, t);
+	fn(tile_row(b, i), s, ns, t);
 }
 
 static void mul_begin(void)
@@ -241,6 +250,8 @@ static void mul_begin(void)
 static void mul_end(void)
 {
 }
+
+#include "kernels/cpu/skinny.inc"
 
 #include "kernels/cpu/few_nf4.inc"
 
@@ -259,19 +270,57 @@ static size_t matmul_any_ws(const struct ftk *k, const struct ftk_matmul *a)
 	return max_size(matmul_ws(k, a), a->w->nf4 ? few_nf4_ws(k, a) : 0);
 }
 
+static int few(size_t m, const struct ftk_lora *l, size_t n)
+{
+	int dropped = 0;
+
+	for (size_t i = 0; i < n; i++)
+		dropped |= l[i].r && l[i].drop.p > 0;
+	return m <= FEW_LORA && !dropped;
+}
+
 static void op_lora_any(struct ftk *k, const struct ftk_lora *a)
 {
-	if (a->m <= FEW_LORA && !(a->drop.p > 0))
+	if (few(a->m, a, 1))
 		few_lora(k, a);
 	else
 		op_lora(k, a);
 }
 
+/* Of few rows weights in NF4 and LoRA have ways of their own. */
+static void op_linear_any(struct ftk *k, const struct ftk_linear *a)
+{
+	int after = a->lora && few(a->base->m, a->lora, a->n), apart = 0;
+
+	for (size_t i = 0; i < a->n; i++)
+		apart |= a->base[i].w->nf4 && a->base[i].m <= FEW_NF4;
+	if (apart) {
+		((const struct cpu *)k)->apart(k, a);
+		return;
+	}
+	linear(k, a->base, after ? NULL : a->lora, a->n, a->ws);
+	for (size_t i = 0; after && i < a->n; i++)
+		if (a->lora[i].r)
+			few_lora(k, &a->lora[i]);
+}
+
+static size_t linear_any_ws(const struct ftk *k, const struct ftk_linear *a)
+{
+	return max_size(linear_ws(k, a),
+			((const struct cpu *)k)->apart_ws(k, a));
+}
+
 void ftk_init_avx512bf16(struct ftk *k)
 {
+	struct cpu *c = (struct cpu *)k;
+
 	ftk_init_avx512bf16_simd(k);
+	c->apart = k->linear;
+	c->apart_ws = k->linear_ws;
 	init(k);
 	k->matmul = op_matmul_any;
 	k->matmul_ws = matmul_any_ws;
 	k->lora = op_lora_any;
+	k->linear = op_linear_any;
+	k->linear_ws = linear_any_ws;
 }

@@ -48,70 +48,153 @@ struct need {
 /* What a query looks at is whether an output is wanted, never where. */
 static char some;
 
-static void matmul_needs(struct need *a, const struct ftk_weight *w,
-			 const struct ftk_matrix *mat, size_t rows, int real)
+static void want(struct need *a, size_t n)
+{
+	a->n = max2(a->n, n);
+}
+
+/* Slots that are computed together, n of them from s on, all with the weights
+   of one layer. */
+struct group {
+	enum ft_slot s;
+	size_t n;
+	struct ftk_matrix mat[FTK_LINEAR_MAX];
+	const struct ftk_weight *w[FTK_LINEAR_MAX];
+};
+
+static void head_needs(struct need *a, const struct group *g, size_t rows)
 {
 	struct ftk *k = a->k;
 
-	a->n = max2(a->n,
-		    k->matmul_ws(k, &(struct ftk_matmul){
-					    .w = w, .m = rows, .real = real}));
-	if (!a->r->save)
-		return;
-	a->n = max2(a->n, k->matmul_dx_ws(
-				  k, &(struct ftk_matmul_dx){
-					     .w = w, .m = rows, .real = real}));
-	a->n = max2(a->n,
-		    k->matmul_dw_ws(k, &(struct ftk_matmul_dw){.dw = &some,
-							       .dbias = &some,
-							       .m = rows,
-							       .n = mat->n,
-							       .k = mat->k,
-							       .real = real}));
+	want(a, k->matmul_ws(k, &(struct ftk_matmul){
+					.w = g->w[0], .m = rows, .real = 1}));
+	if (a->r->save)
+		want(a, k->matmul_dx_ws(k, &(struct ftk_matmul_dx){.w = g->w[0],
+								   .m = rows,
+								   .real = 1}));
 }
 
-/* Before the weights are read a handle without contents answers.  -1: there is
-   no memory even for its outline. */
-static int slot_needs(struct ft_model *m, struct need *a, enum ft_slot s)
+/* With LoRA of rank r, whose input is dropped or not. */
+static void linear_needs(struct need *a, const struct group *g, size_t r,
+			 float p)
 {
-	struct ftk_matrix mat, first = {0};
+	struct ftk *k = a->k;
+	struct ftk_matmul y[FTK_LINEAR_MAX];
+	struct ftk_matmul_dx dx[FTK_LINEAR_MAX];
+	struct ftk_lora l[FTK_LINEAR_MAX];
+	struct ftk_lora_backward b[FTK_LINEAR_MAX];
+	size_t m = a->r->t;
+
+	for (size_t i = 0; i < g->n; i++) {
+		size_t n = g->mat[i].n, in = g->mat[i].k;
+
+		y[i] = (struct ftk_matmul){.w = g->w[i], .m = m};
+		dx[i] = (struct ftk_matmul_dx){
+			.dx = &some, .w = g->w[i], .m = m};
+		l[i] = (struct ftk_lora){
+			.m = m, .n = n, .k = in, .r = r, .drop.p = p};
+		b[i] = (struct ftk_lora_backward){.dx = &some,
+						  .m = m,
+						  .n = n,
+						  .k = in,
+						  .r = r,
+						  .drop.p = p};
+		if (r)
+			want(a, k->lora_ws(k, &l[i])); /* for u alone */
+	}
+	want(a, k->linear_ws(k, &(struct ftk_linear){y, l, g->n, NULL}));
+	if (a->r->save)
+		want(a, k->linear_backward_ws(k, &(struct ftk_linear_backward){
+							 dx, b, g->n, NULL}));
+}
+
+static void weight_gradient_needs(struct need *a, const struct ftk_matrix *mat,
+				  size_t rows, int real)
+{
+	if (a->r->save)
+		want(a, a->k->matmul_dw_ws(
+				a->k, &(struct ftk_matmul_dw){.dw = &some,
+							      .dbias = &some,
+							      .m = rows,
+							      .n = mat->n,
+							      .k = mat->k,
+							      .real = real}));
+}
+
+static void layer_needs(struct ft_model *m, struct need *a,
+			const struct group *g)
+{
+	int head = g->s == FT_HEAD;
+	size_t rows = head ? chunk_rows(m, a->r->n) : a->r->t;
+
+	for (size_t i = 0; i < g->n; i++)
+		weight_gradient_needs(a, &g->mat[i], rows, head);
+	if (head) {
+		head_needs(a, g, rows);
+		return;
+	}
+	linear_needs(a, g, 0, 0);
+	if (a->r->r) {
+		linear_needs(a, g, a->r->r, 0);
+		linear_needs(a, g, a->r->r, 0.5f);
+	}
+}
+
+/* Before the weights are read handles without contents answer.  -1: there is
+   no memory even for their outlines. */
+static int group_needs(struct ft_model *m, struct need *a, enum ft_slot s,
+		       size_t n)
+{
+	struct group was = {.n = 0};
 	size_t layers = s < FT_FIRST_LAYER_SLOT ? 1 : m->cfg.layers;
-	size_t rows = s == FT_HEAD ? chunk_rows(m, a->r->n) : a->r->t;
 
 	for (size_t l = 0; l < layers; l++) {
-		struct ftk_weight *w = ft_weight_at(m, s, l)->w;
-		void *mem = NULL;
+		struct group g = {.s = s, .n = n};
+		void *mem[FTK_LINEAR_MAX] = {NULL};
+		bool same = was.n, none = false;
 
-		mat = ft_model_matrix(m, s, l);
-		if (l && mat.type == first.type && mat.use == first.use)
-			continue;
-		first = mat;
-		if (!w) {
-			mem = a->k->alloc(a->k, a->k->weight_bytes(a->k, &mat));
-			if (!mem)
-				return -1;
-			w = a->k->weight_make(a->k, mem, &mat);
+		for (size_t i = 0; i < n; i++) {
+			enum ft_slot at = s + (enum ft_slot)i;
+
+			g.mat[i] = ft_model_matrix(m, at, l);
+			g.w[i] = ft_weight_at(m, at, l)->w;
+			same &= g.mat[i].type == was.mat[i].type &&
+				g.mat[i].use == was.mat[i].use;
 		}
-		matmul_needs(a, w, &mat, rows, s == FT_HEAD);
-		if (mem)
-			a->k->free(a->k, mem);
+		was = g;
+		for (size_t i = 0; !same && i < n; i++) {
+			if (g.w[i])
+				continue;
+			mem[i] = a->k->alloc(
+				a->k, a->k->weight_bytes(a->k, &g.mat[i]));
+			none |= !mem[i];
+			if (mem[i])
+				g.w[i] = a->k->weight_make(a->k, mem[i],
+							   &g.mat[i]);
+		}
+		if (!same && !none)
+			layer_needs(m, a, &g);
+		for (size_t i = 0; i < n; i++)
+			if (mem[i])
+				a->k->free(a->k, mem[i]);
+		if (none)
+			return -1;
 	}
 	return 0;
 }
 
-static void lora_needs(struct ft_model *m, struct need *a, enum ft_slot s)
+/* How many slots are computed together from s on; 0: none, or it is one of
+   those before. */
+static size_t group_at(const struct ft_model *m, enum ft_slot s)
 {
-	struct ftk *k = a->k;
-	struct ftk_lora f = {.m = a->r->t, .r = a->r->r, .drop.p = 0.5f};
-	struct ftk_lora_backward b = {
-		.dx = &some, .m = a->r->t, .r = a->r->r, .drop.p = 0.5f};
+	size_t n, in;
 
-	ft_config_shape(&m->cfg, s, &f.n, &f.k);
-	b.n = f.n;
-	b.k = f.k;
-	a->n = max2(a->n, k->lora_ws(k, &f));
-	if (a->r->save)
-		a->n = max2(a->n, k->lora_backward_ws(k, &b));
+	ft_config_shape(&m->cfg, s, &n, &in);
+	if (!in || s == FT_EMBED || s == FT_POS || !ft_has(m, s))
+		return 0;
+	if (s == FT_K || s == FT_V || s == FT_UP)
+		return 0;
+	return s == FT_Q ? 3 : s == FT_GATE && ft_has(m, FT_UP) ? 2 : 1;
 }
 
 /* The most scratch that any op of a pass asks k for. */
@@ -120,17 +203,12 @@ static size_t scratch_of(struct ft_model *m, struct ftk *k,
 {
 	const struct ft_config *c = &m->cfg;
 	struct need a = {.k = k, .r = r};
-	size_t n, in;
+	size_t n;
 
 	for (int s = 0; s < FT_NSLOT; s++) {
-		ft_config_shape(c, (enum ft_slot)s, &n, &in);
-		if (!in || s == FT_EMBED || s == FT_POS ||
-		    !ft_has(m, (enum ft_slot)s))
-			continue;
-		if (slot_needs(m, &a, (enum ft_slot)s) < 0)
+		n = group_at(m, (enum ft_slot)s);
+		if (n && group_needs(m, &a, (enum ft_slot)s, n) < 0)
 			return SIZE_MAX;
-		if (r->r && ft_slot_is_linear((enum ft_slot)s))
-			lora_needs(m, &a, (enum ft_slot)s);
 	}
 	n = k->attn_ws(k, &(struct ftk_attn){.lse = &some,
 					     .softcap = c->attn_cap,

@@ -2,59 +2,80 @@
 /* The backward of forward.c, layer by layer from the end. */
 #include "libcommon/nn/model_priv.h"
 
-/*
- * Gradients of y = x W' + bias + LoRA: dx (= or += with accumulate; NULL: not
- * wanted), and those of what is trained.
- */
-static void linear_backward(struct ft_model *m, const struct ft_run *run,
-			    enum ft_slot s, size_t layer, const void *x,
-			    const void *dy, void *dx, int accumulate)
+/* LoRA's gradients; its r is 0 where there is none. */
+static struct ftk_lora_backward
+lora_back(struct ft_model *m, const struct ft_run *run, enum ft_slot s,
+	  size_t layer, const void *x, const void *dy, void *dx)
 {
-	const struct ft_weight *w = ft_weight_at(m, s, layer);
 	const struct ft_lora_mod *l = ft_lora_at(run->adapter, s, layer);
 	const struct ft_block *b = l ? &run->adapter->b : NULL;
+
+	if (!l)
+		return (struct ftk_lora_backward){0};
+	return (struct ftk_lora_backward){.dx = dx,
+					  .dy = dy,
+					  .x = x,
+					  .u = m->act[layer].u[s],
+					  .a = ft_block_at(b, b->p, l->off_a),
+					  .b = ft_block_at(b, b->p, l->off_b),
+					  .da = ft_block_at(b, b->g, l->off_a),
+					  .db = ft_block_at(b, b->g, l->off_b),
+					  .m = m->t,
+					  .n = l->n,
+					  .k = l->k,
+					  .r = l->r,
+					  .scale = l->scale,
+					  .drop = ft_drop(m, run, s, layer)};
+}
+
+/*
+ * Gradients of y[i] = x W' + bias + LoRA, of count slots from s on: dx (= or +=
+ * with accumulate; NULL: not wanted), and those of what is trained.
+ */
+static void linears_backward(struct ft_model *m, const struct ft_run *run,
+			     enum ft_slot s, size_t count, size_t layer,
+			     const void *x, const void *const *dy, void *dx,
+			     int accumulate)
+{
+	struct ftk_matmul_dx base[FTK_LINEAR_MAX];
+	struct ftk_lora_backward part[FTK_LINEAR_MAX];
 	struct ftk *k = m->k;
 	size_t n, in;
 
-	ft_config_shape(&m->cfg, s, &n, &in);
-	if (dx)
-		k->matmul_dx(k,
-			     &(struct ftk_matmul_dx){.dx = dx,
-						     .dy = dy,
-						     .w = w->w,
-						     .m = m->t,
-						     .accumulate = accumulate,
-						     .ws = m->ws});
-	if (m->full)
-		k->matmul_dw(k, &(struct ftk_matmul_dw){
+	for (size_t i = 0; i < count; i++, s++) {
+		const struct ft_weight *w = ft_weight_at(m, s, layer);
+
+		base[i] = (struct ftk_matmul_dx){.dx = dx,
+						 .dy = dy[i],
+						 .w = w->w,
+						 .m = m->t,
+						 .accumulate = accumulate};
+		part[i] = lora_back(m, run, s, layer, x, dy[i], dx);
+		ft_config_shape(&m->cfg, s, &n, &in);
+		if (m->full)
+			k->matmul_dw(
+				k,
+				&(struct ftk_matmul_dw){
 					.dw = ft_block_grad_at(m, w->off_w),
 					.dbias = w->vec ? ft_block_grad_at(
 								  m, w->off_vec)
 							: NULL,
-					.dy = dy,
+					.dy = dy[i],
 					.x = x,
 					.m = m->t,
 					.n = n,
 					.k = in,
 					.ws = m->ws});
-	if (!l)
-		return;
-	k->lora_backward(k, &(struct ftk_lora_backward){
-				    .dx = dx,
-				    .dy = dy,
-				    .x = x,
-				    .u = m->act[layer].u[s],
-				    .a = ft_block_at(b, b->p, l->off_a),
-				    .b = ft_block_at(b, b->p, l->off_b),
-				    .da = ft_block_at(b, b->g, l->off_a),
-				    .db = ft_block_at(b, b->g, l->off_b),
-				    .m = m->t,
-				    .n = l->n,
-				    .k = l->k,
-				    .r = l->r,
-				    .scale = l->scale,
-				    .drop = ft_drop(m, run, s, layer),
-				    .ws = m->ws});
+	}
+	k->linear_backward(
+		k, &(struct ftk_linear_backward){base, part, count, m->ws});
+}
+
+static void linear_backward(struct ft_model *m, const struct ft_run *run,
+			    enum ft_slot s, size_t layer, const void *x,
+			    const void *dy, void *dx, int accumulate)
+{
+	linears_backward(m, run, s, 1, layer, x, &dy, dx, accumulate);
 }
 
 /* dx += the gradient through a norm of t rows x. */
@@ -122,9 +143,8 @@ static void mlp_backward(struct ft_model *m, const struct ft_run *run,
 						 .up = l->up,
 						 .act = m->cfg.act,
 						 .n = m->t * m->cfg.inter});
-	linear_backward(m, run, FT_GATE, layer, l->n2, l->gate, dn, 0);
-	if (l->up)
-		linear_backward(m, run, FT_UP, layer, l->n2, l->up, dn, 1);
+	linears_backward(m, run, FT_GATE, l->up ? 2 : 1, layer, l->n2,
+			 (const void *[]){l->gate, l->up}, dn, 0);
 	if (!parallel)
 		norm_backward(m, FT_MLP_NORM, layer, m->t, l->xm, l->stat2,
 			      m->dn, m->dx);
@@ -154,9 +174,9 @@ static void heads_backward(struct ft_model *m, const struct ft_run *run,
 		dk = m->drk;
 	}
 	if (!ft_has(m, FT_QKV)) {
-		linear_backward(m, run, FT_Q, layer, l->n1, dq, dn, accumulate);
-		linear_backward(m, run, FT_K, layer, l->n1, dk, dn, 1);
-		linear_backward(m, run, FT_V, layer, l->n1, m->dv, dn, 1);
+		linears_backward(m, run, FT_Q, 3, layer, l->n1,
+				 (const void *[]){dq, dk, m->dv}, dn,
+				 accumulate);
 		return;
 	}
 	for (size_t j = 0; j < 3; j++)

@@ -2,44 +2,66 @@
 /* The forward of every family: it reads the config's row, layer by layer. */
 #include "libcommon/nn/model_priv.h"
 
-/* y += LoRA's part. */
-static void lora(struct ft_model *m, const struct ft_run *run, enum ft_slot s,
-		 size_t layer, const void *x, void *y)
+/* y += LoRA's part; its r is 0 where there is none. */
+static struct ftk_lora lora_part(struct ft_model *m, const struct ft_run *run,
+				 enum ft_slot s, size_t layer, const void *x,
+				 void *y)
 {
 	const struct ft_lora_mod *l = ft_lora_at(run->adapter, s, layer);
 	const struct ft_block *b = l ? &run->adapter->b : NULL;
 
 	if (!l)
-		return;
-	m->k->lora(m->k, &(struct ftk_lora){.y = y,
-					    .u = m->act[layer].u[s],
-					    .x = x,
-					    .a = ft_block_at(b, b->p, l->off_a),
-					    .b = ft_block_at(b, b->p, l->off_b),
-					    .m = m->t,
-					    .n = l->n,
-					    .k = l->k,
-					    .r = l->r,
-					    .scale = l->scale,
-					    .drop = ft_drop(m, run, s, layer),
-					    .ws = m->ws});
+		return (struct ftk_lora){0};
+	return (struct ftk_lora){.y = y,
+				 .u = m->act[layer].u[s],
+				 .x = x,
+				 .a = ft_block_at(b, b->p, l->off_a),
+				 .b = ft_block_at(b, b->p, l->off_b),
+				 .m = m->t,
+				 .n = l->n,
+				 .k = l->k,
+				 .r = l->r,
+				 .scale = l->scale,
+				 .drop = ft_drop(m, run, s, layer),
+				 .ws = m->ws};
 }
 
-/* y = x W' + bias + LoRA's part (+ y with accumulate). */
+static void lora(struct ft_model *m, const struct ft_run *run, enum ft_slot s,
+		 size_t layer, const void *x, void *y)
+{
+	struct ftk_lora l = lora_part(m, run, s, layer, x, y);
+
+	if (l.r)
+		m->k->lora(m->k, &l);
+}
+
+/* y[i] = x W' + bias + LoRA's part (+ y with accumulate), of n slots from s on:
+   they read the same x. */
+static void linears(struct ft_model *m, const struct ft_run *run,
+		    enum ft_slot s, size_t n, size_t layer, const void *x,
+		    void *const *y, int accumulate)
+{
+	struct ftk_matmul base[FTK_LINEAR_MAX];
+	struct ftk_lora part[FTK_LINEAR_MAX];
+
+	for (size_t i = 0; i < n; i++, s++) {
+		const struct ft_weight *w = ft_weight_at(m, s, layer);
+
+		base[i] = (struct ftk_matmul){.y = y[i],
+					      .x = x,
+					      .w = w->w,
+					      .bias = w->vec,
+					      .m = m->t,
+					      .accumulate = accumulate};
+		part[i] = lora_part(m, run, s, layer, x, y[i]);
+	}
+	m->k->linear(m->k, &(struct ftk_linear){base, part, n, m->ws});
+}
+
 static void linear(struct ft_model *m, const struct ft_run *run, enum ft_slot s,
 		   size_t layer, const void *x, void *y, int accumulate)
 {
-	const struct ft_weight *w = ft_weight_at(m, s, layer);
-	struct ftk *k = m->k;
-
-	k->matmul(k, &(struct ftk_matmul){.y = y,
-					  .x = x,
-					  .w = w->w,
-					  .bias = w->vec,
-					  .m = m->t,
-					  .accumulate = accumulate,
-					  .ws = m->ws});
-	lora(m, run, s, layer, x, y);
+	linears(m, run, s, 1, layer, x, &y, accumulate);
 }
 
 /* Of t rows as wide as the norm is. */
@@ -89,12 +111,11 @@ static void qkv(struct ft_model *m, const struct ft_run *run, size_t layer)
 {
 	struct ft_layer_acts *l = &m->act[layer];
 	void *const to[] = {l->q, l->k, l->v};
+	void *const raw[] = {l->rq ? l->rq : l->q, l->rk ? l->rk : l->k, l->v};
 	struct ftk *k = m->k;
 
 	if (!ft_has(m, FT_QKV)) {
-		linear(m, run, FT_Q, layer, l->n1, l->rq ? l->rq : l->q, 0);
-		linear(m, run, FT_K, layer, l->n1, l->rk ? l->rk : l->k, 0);
-		linear(m, run, FT_V, layer, l->n1, l->v, 0);
+		linears(m, run, FT_Q, 3, layer, l->n1, raw, 0);
 		return;
 	}
 	linear(m, run, FT_QKV, layer, l->n1, m->qkv, 0);
@@ -205,9 +226,8 @@ static void layer_forward(struct ft_model *m, const struct ft_run *run,
 	if (!m->cfg.arch->parallel)
 		norm(m, FT_MLP_NORM, layer, m->t, l->xa, m->tmp, l->xm, l->n2,
 		     l->stat2);
-	linear(m, run, FT_GATE, layer, l->n2, l->gate, 0);
-	if (l->up)
-		linear(m, run, FT_UP, layer, l->n2, l->up, 0);
+	linears(m, run, FT_GATE, l->up ? 2 : 1, layer, l->n2,
+		(void *[]){l->gate, l->up}, 0);
 	gated(m, l);
 }
 

@@ -90,6 +90,83 @@ static void lora_backward(struct ctx *c, const size_t *d)
 	c->k->lora_backward(c->k, &a);
 }
 
+/* dims: m, k, rank, percent dropped, accumulate, n of each */
+static void linear(struct ctx *c, const size_t *d)
+{
+	struct ftk_matmul base[FTK_LINEAR_MAX];
+	struct ftk_lora lora[FTK_LINEAR_MAX];
+	struct ftk_linear a = {base, d[2] ? lora : NULL, 0, NULL};
+	const void *x = act_in(c, d[0] * d[1]);
+
+	for (; a.n < FTK_LINEAR_MAX && d[5 + a.n]; a.n++) {
+		size_t n = d[5 + a.n], r = a.n == 1 ? d[2] / 2 + 1 : d[2];
+		/* the last of three has none, and the first of two */
+		int with = d[2] && (d[7] ? a.n < 2 : !d[6] || a.n > 0);
+
+		base[a.n] = (struct ftk_matmul){
+			.y = act_inout(c, d[0] * n),
+			.x = x,
+			.w = weight(c, n, d[1], FTK_W_FORWARD),
+			.bias = a.n == 0 ? in(c, n) : NULL,
+			.m = d[0],
+			.accumulate = (int)d[4]};
+		lora[a.n] = (struct ftk_lora){
+			.y = base[a.n].y,
+			.u = with ? act_out(c, d[0] * r) : NULL,
+			.x = x,
+			.a = with ? in(c, r * d[1]) : NULL,
+			.b = with ? in(c, n * r) : NULL,
+			.m = d[0],
+			.n = n,
+			.k = d[1],
+			.r = with ? r : 0,
+			.scale = 0.5f,
+			.drop = dropout(c, d[0], a.n == 0 ? d[3] : 0)};
+	}
+	a.ws = scratch(c, c->k->linear_ws(c->k, &a));
+	c->k->linear(c->k, &a);
+}
+
+/* dims: m, k, rank, percent dropped, accumulate, n of each, no dx */
+static void linear_backward(struct ctx *c, const size_t *d)
+{
+	struct ftk_matmul_dx base[FTK_LINEAR_MAX];
+	struct ftk_lora_backward lora[FTK_LINEAR_MAX];
+	struct ftk_linear_backward a = {base, d[2] ? lora : NULL, 0, NULL};
+	const void *x = act_in(c, d[0] * d[1]);
+	void *dx = d[8] ? NULL : act_inout(c, d[0] * d[1]);
+
+	for (; a.n < FTK_LINEAR_MAX && d[5 + a.n]; a.n++) {
+		size_t n = d[5 + a.n], r = a.n == 1 ? d[2] / 2 + 1 : d[2];
+		/* the last of three has none, and the first of two */
+		int with = d[2] && (d[7] ? a.n < 2 : !d[6] || a.n > 0);
+
+		base[a.n] = (struct ftk_matmul_dx){
+			.dx = dx,
+			.dy = act_in(c, d[0] * n),
+			.w = weight(c, n, d[1], FTK_W_BACKWARD),
+			.m = d[0],
+			.accumulate = a.n ? 1 : (int)d[4]};
+		lora[a.n] = (struct ftk_lora_backward){
+			.dx = dx,
+			.da = with ? inout(c, r * d[1]) : NULL,
+			.db = with ? inout(c, n * r) : NULL,
+			.dy = base[a.n].dy,
+			.x = x,
+			.u = with ? act_in(c, d[0] * r) : NULL,
+			.a = with ? in(c, r * d[1]) : NULL,
+			.b = with ? in(c, n * r) : NULL,
+			.m = d[0],
+			.n = n,
+			.k = d[1],
+			.r = with ? r : 0,
+			.scale = 0.5f,
+			.drop = dropout(c, d[0], a.n == 0 ? d[3] : 0)};
+	}
+	a.ws = scratch(c, c->k->linear_backward_ws(c->k, &a));
+	c->k->linear_backward(c->k, &a);
+}
+
 /* A token's row must be the same in any batch of more than a few rows; with
    pairs' dot products in any batch. */
 static void check_rows(const char *backend, const char *isa)
@@ -138,17 +215,28 @@ static void check_growth(const char *backend)
 	struct ftk_matmul f = {.w = weight(&c, 50, 5000, FTK_W_FORWARD)};
 	struct ftk_matmul_dx x = {.w = weight(&c, 5000, 50, FTK_W_BACKWARD)};
 	struct ftk_lora l = {.n = 3000, .k = 1000, .r = 16};
-	size_t most[4] = {0}, less = 0;
+	struct ftk_lora some[2] = {{.n = 50, .k = 5000, .r = 16}};
+	struct ftk_matmul base[2] = {f, f};
+	struct ftk_linear q = {base, some, 2, NULL};
+	struct ftk_matmul_dx dxs[2] = {x, x};
+	struct ftk_lora_backward back[2] = {{.n = 5000, .k = 50, .r = 16}};
+	struct ftk_linear_backward g = {dxs, back, 2, NULL};
+	size_t most[6] = {0}, less = 0;
 
 	for (size_t m = 1; m < 3000; m++) {
-		size_t n[4];
+		size_t n[6];
 
 		w.m = f.m = x.m = l.m = m;
+		base[0].m = base[1].m = some[0].m = m;
+		dxs[0].m = dxs[1].m = back[0].m = m;
+		dxs[0].dx = dw;
 		n[0] = b.k->matmul_dw_ws(b.k, &w);
 		n[1] = b.k->matmul_ws(b.k, &f);
 		n[2] = b.k->matmul_dx_ws(b.k, &x);
 		n[3] = b.k->lora_ws(b.k, &l);
-		for (size_t i = 0; i < 4; i++) {
+		n[4] = b.k->linear_ws(b.k, &q);
+		n[5] = b.k->linear_backward_ws(b.k, &g);
+		for (size_t i = 0; i < 6; i++) {
 			less += n[i] < most[i];
 			most[i] = n[i] > most[i] ? n[i] : most[i];
 		}
@@ -505,6 +593,37 @@ int main(void)
 			check_both("lora_backward 40", lora_backward,
 				   DIMS(m, 33, 40, 40, p, 1), 4e-6, 4e-3);
 		}
+	for (size_t p = 0; p <= 30; p += 30)
+		for (size_t m = 1; m < 300; m = m * 6 + 1)
+			for (size_t r = 0; r <= 40; r += r ? 24 : 16) {
+				check_both("linear of three", linear,
+					   DIMS(m, 131, r, p, 1, 75, 33, 20),
+					   4e-6, 8e-3);
+				check_both("linear of two", linear,
+					   DIMS(m, 96, r, p, 0, 64, 64, 0),
+					   4e-6, 8e-3);
+				check_both("linear_backward of three",
+					   linear_backward,
+					   DIMS(m, 131, r, p, 0, 75, 33, 20, 0),
+					   4e-6, 1.2e-2);
+				check_both("linear_backward of two",
+					   linear_backward,
+					   DIMS(m, 96, r, p, 1, 64, 64, 0, 0),
+					   4e-6, 1.2e-2);
+				check_both("linear_backward, no dx",
+					   linear_backward,
+					   DIMS(m, 33, r, p, 0, 40, 0, 0, 1),
+					   4e-6, 8e-3);
+			}
+	check_backend("cpu-bf16", "linear, blocks", linear,
+		      DIMS(17, 4500, 16, 0, 0, 1060, 20, 0), 8e-3);
+	check_backend("cpu-bf16", "linear_backward, blocks", linear_backward,
+		      DIMS(33, 1060, 16, 0, 0, 4500, 1500, 0, 0), 1.2e-2);
+	check_backend("cpu-bf16", "linear, blocks of rows", linear,
+		      DIMS(1100, 64, 16, 0, 0, 40, 20, 0), 8e-3);
+	check_backend("cpu-bf16", "linear_backward, blocks of rows",
+		      linear_backward, DIMS(1100, 64, 16, 0, 0, 40, 20, 0, 0),
+		      1.2e-2);
 	/* more than a block of depth, and of columns */
 	check_backend("cpu-bf16", "matmul, blocks", matmul,
 		      DIMS(17, 1060, 4100, 1, 1), 2e-5);
