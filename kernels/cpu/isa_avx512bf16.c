@@ -261,7 +261,7 @@ static size_t matmul_any_ws(const struct ftk *k, const struct ftk_matmul *a)
 
 static void op_lora_any(struct ftk *k, const struct ftk_lora *a)
 {
-	if (a->m <= FEW_LORA && !(a->drop.p > 0))
+	if (a->m <= FEW_LORA && !(a->drop.p > 0) && !a->real)
 		few_lora(k, a);
 	else
 		op_lora(k, a);

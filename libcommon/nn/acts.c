@@ -70,8 +70,29 @@ static void matmul_needs(struct need *a, const struct ftk_weight *w,
 							       .real = real}));
 }
 
-/* Before the weights are read a handle without contents answers.  -1: there is
-   no memory even for its outline. */
+/* Before there are weights a handle without contents answers.  -1: there is no
+   memory even for its outline. */
+static int outline_needs(struct need *a, const struct ftk_matrix *mat,
+			 size_t rows, int real)
+{
+	void *mem = a->k->alloc(a->k, a->k->weight_bytes(a->k, mat));
+
+	if (!mem)
+		return -1;
+	matmul_needs(a, a->k->weight_make(a->k, mem, mat), mat, rows, real);
+	a->k->free(a->k, mem);
+	return 0;
+}
+
+static struct ftk_matrix trained(const struct need *a, size_t n, size_t k)
+{
+	return (struct ftk_matrix){.type = a->k->real,
+				   .n = n,
+				   .k = k,
+				   .use = FTK_W_TRAINED | FTK_W_FORWARD |
+					  FTK_W_BACKWARD};
+}
+
 static int slot_needs(struct ft_model *m, struct need *a, enum ft_slot s)
 {
 	struct ftk_matrix mat, first = {0};
@@ -80,31 +101,32 @@ static int slot_needs(struct ft_model *m, struct need *a, enum ft_slot s)
 
 	for (size_t l = 0; l < layers; l++) {
 		struct ftk_weight *w = ft_weight_at(m, s, l)->w;
-		void *mem = NULL;
 
 		mat = ft_model_matrix(m, s, l);
 		if (l && mat.type == first.type && mat.use == first.use)
 			continue;
 		first = mat;
-		if (!w) {
-			mem = a->k->alloc(a->k, a->k->weight_bytes(a->k, &mat));
-			if (!mem)
-				return -1;
-			w = a->k->weight_make(a->k, mem, &mat);
-		}
-		matmul_needs(a, w, &mat, rows, s == FT_HEAD);
-		if (mem)
-			a->k->free(a->k, mem);
+		if (w)
+			matmul_needs(a, w, &mat, rows, s == FT_HEAD);
+		else if (outline_needs(a, &mat, rows, s == FT_HEAD) < 0)
+			return -1;
 	}
-	return 0;
+	mat = trained(a, mat.n, mat.k);
+	return a->r->whole ? outline_needs(a, &mat, rows, s == FT_HEAD) : 0;
 }
 
 static void lora_needs(struct ft_model *m, struct need *a, enum ft_slot s)
 {
+	bool head = s == FT_HEAD;
+	size_t rows = head ? chunk_rows(m, a->r->n) : a->r->t;
 	struct ftk *k = a->k;
-	struct ftk_lora f = {.m = a->r->t, .r = a->r->r, .drop.p = 0.5f};
-	struct ftk_lora_backward b = {
-		.dx = &some, .m = a->r->t, .r = a->r->r, .drop.p = 0.5f};
+	struct ftk_lora f = {
+		.m = rows, .r = a->r->r, .real = head, .drop.p = 0.5f};
+	struct ftk_lora_backward b = {.dx = &some,
+				      .m = rows,
+				      .r = a->r->r,
+				      .real = head,
+				      .drop.p = 0.5f};
 
 	ft_config_shape(&m->cfg, s, &f.n, &f.k);
 	b.n = f.n;
@@ -120,6 +142,7 @@ static size_t scratch_of(struct ft_model *m, struct ftk *k,
 {
 	const struct ft_config *c = &m->cfg;
 	struct need a = {.k = k, .r = r};
+	struct ftk_matrix table = trained(&a, c->hidden, r->r);
 	size_t n, in;
 
 	for (int s = 0; s < FT_NSLOT; s++) {
@@ -129,9 +152,12 @@ static size_t scratch_of(struct ft_model *m, struct ftk *k,
 			continue;
 		if (slot_needs(m, &a, (enum ft_slot)s) < 0)
 			return SIZE_MAX;
-		if (r->r && ft_slot_is_linear((enum ft_slot)s))
+		if (r->r && (ft_slot_is_linear((enum ft_slot)s) ||
+			     (r->ends && s == FT_HEAD)))
 			lora_needs(m, &a, (enum ft_slot)s);
 	}
+	if (r->ends && outline_needs(&a, &table, r->t, 0) < 0)
+		return SIZE_MAX;
 	n = k->attn_ws(k, &(struct ftk_attn){.lse = &some,
 					     .softcap = c->attn_cap,
 					     .nseg = r->nseg,
@@ -311,6 +337,30 @@ static void carve_backward(struct ft_model *m, const struct ft_reserve *r,
 		m->dpost = ft_take(a, t * c->hidden, as);
 }
 
+/* What adapters have beside the layers' u. */
+static void carve_adapter(struct ft_model *m, const struct ft_reserve *r,
+			  struct ft_carve *a)
+{
+	size_t as = m->k->act_size, n, k, wide = 0, deep = 0;
+
+	for (int s = FT_FIRST_LAYER_SLOT; s < FT_NSLOT; s++) {
+		if (!ft_slot_is_linear((enum ft_slot)s))
+			continue;
+		ft_config_shape(&m->cfg, (enum ft_slot)s, &n, &k);
+		wide = ft_has(m, (enum ft_slot)s) ? max2(wide, n) : wide;
+		deep = ft_has(m, (enum ft_slot)s) ? max2(deep, k) : deep;
+	}
+	if (r->ends) {
+		m->ue = ft_take(a, r->t * r->r, as);
+		m->uh = ft_take(a, m->chunk * r->r, as);
+		m->hkey = ft_take(a, m->chunk, sizeof(*m->hkey));
+	}
+	if (r->dora)
+		m->z = ft_take(a, r->t * wide, as);
+	if (r->dora && r->save)
+		m->xd = ft_take(a, r->t * deep, as);
+}
+
 /* more: threads beyond those that every plan has room for take their own. */
 static void carve(struct ft_model *m, const struct ft_reserve *r, bool more,
 		  struct ft_carve *a)
@@ -342,9 +392,20 @@ static void carve(struct ft_model *m, const struct ft_reserve *r, bool more,
 	m->place = ft_take(a, t, sizeof(int32_t));
 	m->key = ft_take(a, t, sizeof(uint64_t));
 	m->seg = ft_take(a, r->nseg, sizeof(struct ftk_segment));
+	carve_adapter(m, r, a);
 	if (r->save)
 		carve_backward(m, r, a);
 	m->ws = ft_take(a, ws, 1);
+}
+
+void ft_reserve_adapter(struct ft_reserve *r, const struct ft_adapter *a)
+{
+	if (!a)
+		return;
+	r->r = a->max_r;
+	r->dora = a->dora;
+	r->whole = a->nwhole > 0;
+	r->ends = a->at[FT_EMBED] >= 0 || a->at[FT_HEAD] >= 0;
 }
 
 void ft_model_plan_acts(struct ft_model *m, const struct ft_reserve *r,
@@ -364,7 +425,9 @@ static bool fits(const struct ft_reserve *have, const struct ft_reserve *r)
 		return false;
 	return have->t >= r->t && have->nseg >= r->nseg && have->n >= r->n &&
 	       have->positions >= r->positions && have->r >= r->r &&
-	       have->save >= r->save && have->slopes >= r->slopes;
+	       have->save >= r->save && have->slopes >= r->slopes &&
+	       have->dora >= r->dora && have->ends >= r->ends &&
+	       have->whole >= r->whole;
 }
 
 static void put_table(struct ft_model *m, const struct ft_rope *r, void *to)
@@ -415,6 +478,9 @@ int ft_model_reserve(struct ft_model *m, const struct ft_reserve *want,
 	r.r = max2(r.r, m->cap.r);
 	r.save = r.save || m->cap.save;
 	r.slopes = r.slopes || m->cap.slopes;
+	r.dora = r.dora || m->cap.dora;
+	r.ends = r.ends || m->cap.ends;
+	r.whole = r.whole || m->cap.whole;
 	r.heavy = min2(r.heavy, m->cfg.layers - 1);
 	r.light = max2(min2(r.light, m->cfg.layers - 1), r.heavy);
 	if (m->mem)
