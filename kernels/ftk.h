@@ -175,7 +175,8 @@ struct ftk_dropout {
 /*
  * LoRA (Hu et al. 2021): u [m, r] = drop(x) [m, k] * A', then
  * y [m, n] += scale * u * B'.  u is kept for the backward.  What is dropped,
- * and du = scale * dy * B, are of ACT as well.
+ * and du = scale * dy * B, are of ACT as well.  With real y is REAL: logits;
+ * in the backward dy.
  */
 struct ftk_lora {
 	void *y;       /* ACT [m, n] */
@@ -185,6 +186,7 @@ struct ftk_lora {
 	const void *b; /* REAL [n, r] */
 	size_t m, n, k, r;
 	float scale;
+	int real;
 	struct ftk_dropout drop;
 	void *ws;
 };
@@ -195,8 +197,45 @@ struct ftk_lora_backward {
 	const void *dy, *x, *u, *a, *b;
 	size_t m, n, k, r;
 	float scale;
+	int real;
 	struct ftk_dropout drop;
 	void *ws;
+};
+
+/* Lengths of the rows of W [n, k] + scale * B [n, r] * A [r, k]: norm REAL
+   [n]. */
+struct ftk_row_norms {
+	void *norm;
+	const struct ftk_weight *w;
+	const void *a, *b; /* REAL */
+	size_t n, k, r;
+	float scale;
+	void *ws;
+};
+/* y [m, n] = (num / den + shift) * x + bias, column by column (+ y with
+   accumulate); without num shift stands alone. */
+struct ftk_columns {
+	void *y;
+	const void *x;
+	const void *num, *den; /* REAL [n]; or num NULL */
+	const void *bias;      /* REAL [n] or NULL */
+	float shift;
+	size_t m, n;
+	int accumulate;
+};
+/* Where shift is 0: dx = num / den * dy, which may be x's own memory, and
+   dnum REAL [n] += column sums of dy * x / den: den is a constant. */
+struct ftk_columns_backward {
+	void *dx, *dnum;
+	const void *dy, *x, *num, *den;
+	size_t m, n;
+};
+/* y [m, n] = drop(x), which may be the same memory. */
+struct ftk_drop {
+	void *y;
+	const void *x;
+	size_t m, n;
+	struct ftk_dropout drop;
 };
 
 /*

@@ -48,113 +48,169 @@ struct need {
 /* What a query looks at is whether an output is wanted, never where. */
 static char some;
 
-static void want(struct need *a, size_t n)
+static void matmul_needs(struct need *a, const struct ftk_weight *w,
+			 const struct ftk_matrix *mat, size_t rows, int real)
 {
-	a->n = max2(a->n, n);
+	struct ftk *k = a->k;
+
+	a->n = max2(a->n,
+		    k->matmul_ws(k, &(struct ftk_matmul){
+					    .w = w, .m = rows, .real = real}));
+	if (!a->r->save)
+		return;
+	a->n = max2(a->n, k->matmul_dx_ws(
+				  k, &(struct ftk_matmul_dx){
+					     .w = w, .m = rows, .real = real}));
+	a->n = max2(a->n,
+		    k->matmul_dw_ws(k, &(struct ftk_matmul_dw){.dw = &some,
+							       .dbias = &some,
+							       .m = rows,
+							       .n = mat->n,
+							       .k = mat->k,
+							       .real = real}));
 }
 
-/* Slots that are computed together, n of them from s on, all with the weights
-   of one layer. */
+/* Before there are weights a handle without contents answers.  -1: there is no
+   memory even for its outline. */
+static int outline_needs(struct need *a, const struct ftk_matrix *mat,
+			 size_t rows, int real)
+{
+	void *mem = a->k->alloc(a->k, a->k->weight_bytes(a->k, mat));
+
+	if (!mem)
+		return -1;
+	matmul_needs(a, a->k->weight_make(a->k, mem, mat), mat, rows, real);
+	a->k->free(a->k, mem);
+	return 0;
+}
+
+static struct ftk_matrix trained(const struct need *a, size_t n, size_t k)
+{
+	return (struct ftk_matrix){.type = a->k->real,
+				   .n = n,
+				   .k = k,
+				   .use = FTK_W_TRAINED | FTK_W_FORWARD |
+					  FTK_W_BACKWARD};
+}
+
+static int slot_needs(struct ft_model *m, struct need *a, enum ft_slot s)
+{
+	struct ftk_matrix mat, first = {0};
+	size_t layers = s < FT_FIRST_LAYER_SLOT ? 1 : m->cfg.layers;
+	size_t rows = s == FT_HEAD ? chunk_rows(m, a->r->n) : a->r->t;
+
+	for (size_t l = 0; l < layers; l++) {
+		struct ftk_weight *w = ft_weight_at(m, s, l)->w;
+
+		mat = ft_model_matrix(m, s, l);
+		if (l && mat.type == first.type && mat.use == first.use)
+			continue;
+		first = mat;
+		if (w)
+			matmul_needs(a, w, &mat, rows, s == FT_HEAD);
+		else if (outline_needs(a, &mat, rows, s == FT_HEAD) < 0)
+			return -1;
+	}
+	mat = trained(a, mat.n, mat.k);
+	return a->r->whole ? outline_needs(a, &mat, rows, s == FT_HEAD) : 0;
+}
+
+static void lora_needs(struct ft_model *m, struct need *a, enum ft_slot s)
+{
+	bool head = s == FT_HEAD;
+	size_t rows = head ? chunk_rows(m, a->r->n) : a->r->t;
+	struct ftk *k = a->k;
+	struct ftk_lora f = {
+		.m = rows, .r = a->r->r, .real = head, .drop.p = 0.5f};
+	struct ftk_lora_backward b = {.dx = &some,
+				      .m = rows,
+				      .r = a->r->r,
+				      .real = head,
+				      .drop.p = 0.5f};
+
+	ft_config_shape(&m->cfg, s, &f.n, &f.k);
+	b.n = f.n;
+	b.k = f.k;
+	a->n = max2(a->n, k->lora_ws(k, &f));
+	if (a->r->save)
+		a->n = max2(a->n, k->lora_backward_ws(k, &b));
+}
+
+/* Slots that are computed together, n of them, with the weights of one layer. */
 struct group {
-	enum ft_slot s;
 	size_t n;
 	struct ftk_matrix mat[FTK_LINEAR_MAX];
 	const struct ftk_weight *w[FTK_LINEAR_MAX];
 };
 
-static void head_needs(struct need *a, const struct group *g, size_t rows)
-{
-	struct ftk *k = a->k;
-
-	want(a, k->matmul_ws(k, &(struct ftk_matmul){
-					.w = g->w[0], .m = rows, .real = 1}));
-	if (a->r->save)
-		want(a, k->matmul_dx_ws(k, &(struct ftk_matmul_dx){.w = g->w[0],
-								   .m = rows,
-								   .real = 1}));
-}
-
 /* With LoRA of rank r, whose input is dropped or not. */
 static void linear_needs(struct need *a, const struct group *g, size_t r,
 			 float p)
 {
-	struct ftk *k = a->k;
 	struct ftk_matmul y[FTK_LINEAR_MAX];
 	struct ftk_matmul_dx dx[FTK_LINEAR_MAX];
 	struct ftk_lora l[FTK_LINEAR_MAX];
 	struct ftk_lora_backward b[FTK_LINEAR_MAX];
+	struct ftk_linear all = {y, l, g->n, NULL};
+	struct ftk_linear_backward back = {dx, b, g->n, NULL};
 	size_t m = a->r->t;
 
 	for (size_t i = 0; i < g->n; i++) {
-		size_t n = g->mat[i].n, in = g->mat[i].k;
+		size_t n = g->mat[i].n, k = g->mat[i].k;
 
 		y[i] = (struct ftk_matmul){.w = g->w[i], .m = m};
 		dx[i] = (struct ftk_matmul_dx){
 			.dx = &some, .w = g->w[i], .m = m};
 		l[i] = (struct ftk_lora){
-			.m = m, .n = n, .k = in, .r = r, .drop.p = p};
+			.m = m, .n = n, .k = k, .r = r, .drop.p = p};
 		b[i] = (struct ftk_lora_backward){.dx = &some,
 						  .m = m,
 						  .n = n,
-						  .k = in,
+						  .k = k,
 						  .r = r,
 						  .drop.p = p};
-		if (r)
-			want(a, k->lora_ws(k, &l[i])); /* for u alone */
 	}
-	want(a, k->linear_ws(k, &(struct ftk_linear){y, l, g->n, NULL}));
+	a->n = max2(a->n, a->k->linear_ws(a->k, &all));
 	if (a->r->save)
-		want(a, k->linear_backward_ws(k, &(struct ftk_linear_backward){
-							 dx, b, g->n, NULL}));
+		a->n = max2(a->n, a->k->linear_backward_ws(a->k, &back));
 }
 
-static void weight_gradient_needs(struct need *a, const struct ftk_matrix *mat,
-				  size_t rows, int real)
+/* The same with outlines where there are no weights. */
+static int group_needs(struct need *a, struct group *g)
 {
-	if (a->r->save)
-		want(a, a->k->matmul_dw_ws(
-				a->k, &(struct ftk_matmul_dw){.dw = &some,
-							      .dbias = &some,
-							      .m = rows,
-							      .n = mat->n,
-							      .k = mat->k,
-							      .real = real}));
-}
+	void *mem[FTK_LINEAR_MAX] = {NULL};
+	size_t r = a->r->r, have = 0;
 
-static void layer_needs(struct ft_model *m, struct need *a,
-			const struct group *g)
-{
-	int head = g->s == FT_HEAD;
-	size_t rows = head ? chunk_rows(m, a->r->n) : a->r->t;
+	for (size_t i = 0; i < g->n; i++, have++) {
+		const struct ftk_matrix *mat = &g->mat[i];
 
+		if (g->w[i])
+			continue;
+		mem[i] = a->k->alloc(a->k, a->k->weight_bytes(a->k, mat));
+		if (!mem[i])
+			break;
+		g->w[i] = a->k->weight_make(a->k, mem[i], mat);
+	}
+	for (int i = 0; have == g->n && i < (r ? 3 : 1); i++)
+		linear_needs(a, g, i ? r : 0, i > 1 ? 0.5f : 0);
 	for (size_t i = 0; i < g->n; i++)
-		weight_gradient_needs(a, &g->mat[i], rows, head);
-	if (head) {
-		head_needs(a, g, rows);
-		return;
-	}
-	linear_needs(a, g, 0, 0);
-	if (a->r->r) {
-		linear_needs(a, g, a->r->r, 0);
-		linear_needs(a, g, a->r->r, 0.5f);
-	}
+		if (mem[i])
+			a->k->free(a->k, mem[i]);
+	return have == g->n ? 0 : -1;
 }
 
-/* Before the weights are read handles without contents answer.  -1: there is
-   no memory even for their outlines. */
-static int group_needs(struct ft_model *m, struct need *a, enum ft_slot s,
-		       size_t n)
+/* n slots from s on, in all layers. */
+static int together_needs(struct ft_model *m, struct need *a, enum ft_slot s,
+			  size_t n)
 {
-	struct group was = {.n = 0};
-	size_t layers = s < FT_FIRST_LAYER_SLOT ? 1 : m->cfg.layers;
+	struct group was = {0};
 
-	for (size_t l = 0; l < layers; l++) {
-		struct group g = {.s = s, .n = n};
-		void *mem[FTK_LINEAR_MAX] = {NULL};
-		bool same = was.n, none = false;
+	for (size_t l = 0; l < m->cfg.layers; l++) {
+		struct group g = {.n = n};
+		bool same = l > 0;
 
 		for (size_t i = 0; i < n; i++) {
-			enum ft_slot at = s + (enum ft_slot)i;
+			enum ft_slot at = (enum ft_slot)((size_t)s + i);
 
 			g.mat[i] = ft_model_matrix(m, at, l);
 			g.w[i] = ft_weight_at(m, at, l)->w;
@@ -162,37 +218,21 @@ static int group_needs(struct ft_model *m, struct need *a, enum ft_slot s,
 				g.mat[i].use == was.mat[i].use;
 		}
 		was = g;
-		for (size_t i = 0; !same && i < n; i++) {
-			if (g.w[i])
-				continue;
-			mem[i] = a->k->alloc(
-				a->k, a->k->weight_bytes(a->k, &g.mat[i]));
-			none |= !mem[i];
-			if (mem[i])
-				g.w[i] = a->k->weight_make(a->k, mem[i],
-							   &g.mat[i]);
-		}
-		if (!same && !none)
-			layer_needs(m, a, &g);
-		for (size_t i = 0; i < n; i++)
-			if (mem[i])
-				a->k->free(a->k, mem[i]);
-		if (none)
+		if (!same && group_needs(a, &g) < 0)
 			return -1;
 	}
-	return 0;
+	for (size_t i = 0; i < n; i++) {
+		was.mat[i] = trained(a, was.mat[i].n, was.mat[i].k);
+		was.w[i] = NULL;
+	}
+	return a->r->whole ? group_needs(a, &was) : 0;
 }
 
-/* How many slots are computed together from s on; 0: none, or it is one of
+/* How many slots are computed together from s on; 0: it is none, or one of
    those before. */
-static size_t group_at(const struct ft_model *m, enum ft_slot s)
+static size_t together_at(const struct ft_model *m, enum ft_slot s)
 {
-	size_t n, in;
-
-	ft_config_shape(&m->cfg, s, &n, &in);
-	if (!in || s == FT_EMBED || s == FT_POS || !ft_has(m, s))
-		return 0;
-	if (s == FT_K || s == FT_V || s == FT_UP)
+	if (!ft_slot_is_linear(s) || s == FT_K || s == FT_V || s == FT_UP)
 		return 0;
 	return s == FT_Q ? 3 : s == FT_GATE && ft_has(m, FT_UP) ? 2 : 1;
 }
@@ -203,13 +243,25 @@ static size_t scratch_of(struct ft_model *m, struct ftk *k,
 {
 	const struct ft_config *c = &m->cfg;
 	struct need a = {.k = k, .r = r};
-	size_t n;
+	struct ftk_matrix table = trained(&a, c->hidden, r->r);
+	size_t n, in;
 
 	for (int s = 0; s < FT_NSLOT; s++) {
-		n = group_at(m, (enum ft_slot)s);
-		if (n && group_needs(m, &a, (enum ft_slot)s, n) < 0)
+		ft_config_shape(c, (enum ft_slot)s, &n, &in);
+		if (!in || s == FT_EMBED || s == FT_POS ||
+		    !ft_has(m, (enum ft_slot)s))
+			continue;
+		if (slot_needs(m, &a, (enum ft_slot)s) < 0)
 			return SIZE_MAX;
+		in = together_at(m, (enum ft_slot)s);
+		if (in && together_needs(m, &a, (enum ft_slot)s, in) < 0)
+			return SIZE_MAX;
+		if (r->r && (ft_slot_is_linear((enum ft_slot)s) ||
+			     (r->ends && s == FT_HEAD)))
+			lora_needs(m, &a, (enum ft_slot)s);
 	}
+	if (r->ends && outline_needs(&a, &table, r->t, 0) < 0)
+		return SIZE_MAX;
 	n = k->attn_ws(k, &(struct ftk_attn){.lse = &some,
 					     .softcap = c->attn_cap,
 					     .nseg = r->nseg,
@@ -389,6 +441,30 @@ static void carve_backward(struct ft_model *m, const struct ft_reserve *r,
 		m->dpost = ft_take(a, t * c->hidden, as);
 }
 
+/* What adapters have beside the layers' u. */
+static void carve_adapter(struct ft_model *m, const struct ft_reserve *r,
+			  struct ft_carve *a)
+{
+	size_t as = m->k->act_size, n, k, wide = 0, deep = 0;
+
+	for (int s = FT_FIRST_LAYER_SLOT; s < FT_NSLOT; s++) {
+		if (!ft_slot_is_linear((enum ft_slot)s))
+			continue;
+		ft_config_shape(&m->cfg, (enum ft_slot)s, &n, &k);
+		wide = ft_has(m, (enum ft_slot)s) ? max2(wide, n) : wide;
+		deep = ft_has(m, (enum ft_slot)s) ? max2(deep, k) : deep;
+	}
+	if (r->ends) {
+		m->ue = ft_take(a, r->t * r->r, as);
+		m->uh = ft_take(a, m->chunk * r->r, as);
+		m->hkey = ft_take(a, m->chunk, sizeof(*m->hkey));
+	}
+	if (r->dora)
+		m->z = ft_take(a, r->t * wide, as);
+	if (r->dora && r->save)
+		m->xd = ft_take(a, r->t * deep, as);
+}
+
 /* more: threads beyond those that every plan has room for take their own. */
 static void carve(struct ft_model *m, const struct ft_reserve *r, bool more,
 		  struct ft_carve *a)
@@ -420,9 +496,20 @@ static void carve(struct ft_model *m, const struct ft_reserve *r, bool more,
 	m->place = ft_take(a, t, sizeof(int32_t));
 	m->key = ft_take(a, t, sizeof(uint64_t));
 	m->seg = ft_take(a, r->nseg, sizeof(struct ftk_segment));
+	carve_adapter(m, r, a);
 	if (r->save)
 		carve_backward(m, r, a);
 	m->ws = ft_take(a, ws, 1);
+}
+
+void ft_reserve_adapter(struct ft_reserve *r, const struct ft_adapter *a)
+{
+	if (!a)
+		return;
+	r->r = a->max_r;
+	r->dora = a->dora;
+	r->whole = a->nwhole > 0;
+	r->ends = a->at[FT_EMBED] >= 0 || a->at[FT_HEAD] >= 0;
 }
 
 void ft_model_plan_acts(struct ft_model *m, const struct ft_reserve *r,
@@ -442,7 +529,9 @@ static bool fits(const struct ft_reserve *have, const struct ft_reserve *r)
 		return false;
 	return have->t >= r->t && have->nseg >= r->nseg && have->n >= r->n &&
 	       have->positions >= r->positions && have->r >= r->r &&
-	       have->save >= r->save && have->slopes >= r->slopes;
+	       have->save >= r->save && have->slopes >= r->slopes &&
+	       have->dora >= r->dora && have->ends >= r->ends &&
+	       have->whole >= r->whole;
 }
 
 static void put_table(struct ft_model *m, const struct ft_rope *r, void *to)
@@ -493,6 +582,9 @@ int ft_model_reserve(struct ft_model *m, const struct ft_reserve *want,
 	r.r = max2(r.r, m->cap.r);
 	r.save = r.save || m->cap.save;
 	r.slopes = r.slopes || m->cap.slopes;
+	r.dora = r.dora || m->cap.dora;
+	r.ends = r.ends || m->cap.ends;
+	r.whole = r.whole || m->cap.whole;
 	r.heavy = min2(r.heavy, m->cfg.layers - 1);
 	r.light = max2(min2(r.light, m->cfg.layers - 1), r.heavy);
 	if (m->mem)

@@ -49,10 +49,11 @@ static struct ftk_dropout dropout(struct ctx *c, size_t m, size_t percent)
 				    77, token};
 }
 
-/* dims: m, n, k, r, percent dropped */
+/* dims: m, n, k, r, percent dropped, REAL? */
 static void lora(struct ctx *c, const size_t *d)
 {
-	struct ftk_lora a = {.y = act_inout(c, d[0] * d[1]),
+	size_t n = d[0] * d[1];
+	struct ftk_lora a = {.y = d[5] ? inout(c, n) : act_inout(c, n),
 			     .u = act_out(c, d[0] * d[3]),
 			     .x = act_in(c, d[0] * d[2]),
 			     .a = in(c, d[3] * d[2]),
@@ -62,19 +63,22 @@ static void lora(struct ctx *c, const size_t *d)
 			     .k = d[2],
 			     .r = d[3],
 			     .scale = 0.5f,
+			     .real = (int)d[5],
 			     .drop = dropout(c, d[0], d[4])};
 
 	a.ws = scratch(c, c->k->lora_ws(c->k, &a));
 	c->k->lora(c->k, &a);
 }
 
+/* dims: m, n, k, r, percent dropped, dx wanted?, REAL? */
 static void lora_backward(struct ctx *c, const size_t *d)
 {
+	size_t n = d[0] * d[1];
 	struct ftk_lora_backward a = {.dx = d[5] ? act_inout(c, d[0] * d[2])
 						 : NULL,
 				      .da = inout(c, d[3] * d[2]),
 				      .db = inout(c, d[1] * d[3]),
-				      .dy = act_in(c, d[0] * d[1]),
+				      .dy = d[6] ? in(c, n) : act_in(c, n),
 				      .x = act_in(c, d[0] * d[2]),
 				      .u = act_in(c, d[0] * d[3]),
 				      .a = in(c, d[3] * d[2]),
@@ -84,6 +88,7 @@ static void lora_backward(struct ctx *c, const size_t *d)
 				      .k = d[2],
 				      .r = d[3],
 				      .scale = 0.5f,
+				      .real = (int)d[6],
 				      .drop = dropout(c, d[0], d[4])};
 
 	a.ws = scratch(c, c->k->lora_backward_ws(c->k, &a));
@@ -165,6 +170,34 @@ static void linear_backward(struct ctx *c, const size_t *d)
 	}
 	a.ws = scratch(c, c->k->linear_backward_ws(c->k, &a));
 	c->k->linear_backward(c->k, &a);
+}
+
+/* dims: n, k, r */
+static void row_norms(struct ctx *c, const size_t *d)
+{
+	struct ftk_row_norms a = {.norm = out(c, d[0]),
+				  .w = weight(c, d[0], d[1], FTK_W_FORWARD),
+				  .a = in(c, d[2] * d[1]),
+				  .b = in(c, d[0] * d[2]),
+				  .n = d[0],
+				  .k = d[1],
+				  .r = d[2],
+				  .scale = 0.5f};
+
+	a.ws = scratch(c, c->k->row_norms_ws(c->k, &a));
+	c->k->row_norms(c->k, &a);
+}
+
+/* dims: m, n, percent dropped, in place? */
+static void drop(struct ctx *c, const size_t *d)
+{
+	struct ftk_drop a = {
+		.m = d[0], .n = d[1], .drop = dropout(c, d[0], d[2])};
+
+	a.x = a.y = act_inout(c, d[0] * d[1]);
+	if (!d[3])
+		a.y = act_out(c, d[0] * d[1]);
+	c->k->drop(c->k, &a);
 }
 
 /* A token's row must be the same in any batch of more than a few rows; with
@@ -582,16 +615,23 @@ int main(void)
 	}
 	for (size_t p = 0; p <= 30; p += 30)
 		for (size_t m = 1; m < 300; m = m * 6 + 1) {
-			check_both("lora", lora, DIMS(m, 75, 131, 8, p), 4e-6,
-				   4e-3);
-			check_both("lora 16", lora, DIMS(m, 33, 40, 16, p),
+			check_both("lora", lora, DIMS(m, 75, 131, 8, p, 0),
+				   4e-6, 4e-3);
+			check_both("lora 16", lora, DIMS(m, 33, 40, 16, p, 0),
+				   4e-6, 4e-3);
+			check_both("lora real", lora, DIMS(m, 75, 40, 5, p, 1),
 				   4e-6, 4e-3);
 			check_both("lora_backward", lora_backward,
-				   DIMS(m, 75, 131, 8, p, 1), 4e-6, 4e-3);
+				   DIMS(m, 75, 131, 8, p, 1, 0), 4e-6, 4e-3);
 			check_both("lora_backward, no dx", lora_backward,
-				   DIMS(m, 75, 131, 5, p, 0), 4e-6, 4e-3);
+				   DIMS(m, 75, 131, 5, p, 0, 0), 4e-6, 4e-3);
 			check_both("lora_backward 40", lora_backward,
-				   DIMS(m, 33, 40, 40, p, 1), 4e-6, 4e-3);
+				   DIMS(m, 33, 40, 40, p, 1, 0), 4e-6, 4e-3);
+			check_both("lora_backward real", lora_backward,
+				   DIMS(m, 75, 40, 5, p, 1, 1), 4e-6, 8e-3);
+			check_case("drop", drop, DIMS(m, 75, p, 0), 2e-7);
+			check_case("drop in place", drop, DIMS(m, 75, p, 1),
+				   2e-7);
 		}
 	for (size_t p = 0; p <= 30; p += 30)
 		for (size_t m = 1; m < 300; m = m * 6 + 1)
@@ -624,6 +664,10 @@ int main(void)
 	check_backend("cpu-bf16", "linear_backward, blocks of rows",
 		      linear_backward, DIMS(1100, 64, 16, 0, 0, 40, 20, 0, 0),
 		      1.2e-2);
+	for (size_t n = 1; n < 300; n = n * 6 + 1) {
+		check_both("row_norms", row_norms, DIMS(n, 131, 8), 2e-6, 4e-3);
+		check_both("row_norms", row_norms, DIMS(n, 40, 33), 2e-6, 4e-3);
+	}
 	/* more than a block of depth, and of columns */
 	check_backend("cpu-bf16", "matmul, blocks", matmul,
 		      DIMS(17, 1060, 4100, 1, 1), 2e-5);
