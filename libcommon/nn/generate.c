@@ -6,6 +6,7 @@
 
 #include "libcommon/base/mem.h"
 #include "libcommon/base/rng.h"
+#include "libcommon/nn/draw.h"
 
 /* A pass has up to PREFILL tokens of prompts, or a longer one alone.  A cache
    that may grow does so by PLACES for each prompt. */
@@ -51,12 +52,10 @@ struct gen {
 	size_t longest; /* prompt that there is room for */
 
 	/* one row of logits a draw */
-	int32_t *src, *id, *top_k;
-	float *temperature, *top_p, *logp;
-	double *u;
+	int32_t *src, *id;
+	float *logp;
 	struct seq **who;
-	void *d_id, *d_u, *d_k, *d_t, *d_p, *d_logp, *ws;
-	size_t rows; /* of logits at a time */
+	struct ft_draws draws;
 };
 
 /* Places for a prompt of n tokens and its samples. */
@@ -182,31 +181,19 @@ static void lay_out(struct gen *g, size_t *nrow)
 
 static void draw(struct gen *g, size_t from, size_t n)
 {
-	struct ftk *k = ft_model_backend(g->m);
-	const struct ft_config *c = ft_model_config(g->m);
-	void *logits = ft_model_logits(g->m, g->src + from, n);
+	const void *logits = ft_model_logits(g->m, g->src + from, n);
 
 	for (size_t i = 0; i < n; i++) {
 		const struct seq *q = g->who[from + i];
+		const struct ft_gen_prompt *p = &q->g->p;
 		uint64_t at = (uint64_t)q->sample << 32 | q->n;
 
-		g->u[i] = ft_rng_unit((uint64_t)g->o->seed, FT_RNG_SAMPLE,
-				      q->g->p.key, at);
+		ft_draws_row(&g->draws, i,
+			     ft_rng_unit((uint64_t)g->o->seed, FT_RNG_SAMPLE,
+					 p->key, at),
+			     p->ids, p->n, q->ids, q->n);
 	}
-	k->put(k, g->d_u, g->u, n * sizeof(*g->u));
-	k->sample(k, &(struct ftk_sample){.id = g->d_id,
-					  .logp = g->d_logp,
-					  .logits = logits,
-					  .u = g->d_u,
-					  .temperature = g->d_t,
-					  .top_k = g->d_k,
-					  .top_p = g->d_p,
-					  .n = n,
-					  .v = c->vocab,
-					  .ws = g->ws});
-	k->get(k, g->id + from, g->d_id, n * sizeof(*g->id));
-	k->get_real(k, g->logp + from, g->d_logp, n);
-	k->sync(k);
+	ft_draws_run(&g->draws, logits, n, g->id + from, g->logp + from);
 }
 
 static int finish(struct gen *g, struct seq *q, bool stopped,
@@ -269,17 +256,6 @@ static int take(struct gen *g, size_t nrow, struct ft_err *err)
 }
 
 /* --- memory --- */
-
-static void *dev(struct gen *g, size_t n, size_t size, struct ft_err *err)
-{
-	struct ftk *k = ft_model_backend(g->m);
-	void *p = k->alloc(k, n * size + 1);
-
-	if (!p)
-		ft_err_set(err, FT_EXIT_SYS,
-			   "no memory for generation (%zu MB)", n * size >> 20);
-	return p;
-}
 
 static void free_cache(struct gen *g)
 {
@@ -379,6 +355,8 @@ static void count_rest(struct ft_model *m, const struct ft_adapter *a,
 
 	ft_model_plan_acts(m, &r, false, p);
 	ft_pass_plan(r.t, r.nseg, p);
+	ft_draws_plan(ft_model_backend(m), o, r.n, ft_model_config(m)->vocab,
+		      longest + (size_t)o->max_new, p);
 	ft_take(&c, FT_GEN_AHEAD * r.n,
 		(size_t)o->max_new * (sizeof(int32_t) + sizeof(float)));
 }
@@ -450,14 +428,18 @@ static struct sizes sizes_of(const struct gen *g)
 static int make_cache(struct gen *g, size_t places, struct ft_err *err)
 {
 	const struct ft_config *cfg = ft_model_config(g->m);
+	struct ftk *k = ft_model_backend(g->m);
+	size_t nbytes = cache_bytes(g->m, places);
 	struct ft_carve c = {0};
 
 	if (places <= g->kv.cap)
 		return 0;
 	free_cache(g);
-	g->cache = dev(g, cache_bytes(g->m, places), 1, err);
+	g->cache = k->alloc(k, nbytes + 1);
 	if (!g->cache)
-		return -1;
+		return ft_err_set(err, FT_EXIT_SYS,
+				  "no memory for generation (%zu MB)",
+				  nbytes >> 20);
 	g->kv.k = ft_xcalloc(cfg->layers, sizeof(*g->kv.k));
 	g->kv.v = ft_xcalloc(cfg->layers, sizeof(*g->kv.v));
 	g->kv.cap = places;
@@ -473,6 +455,7 @@ static int reserve(struct gen *g, size_t tokens, size_t longest,
 {
 	struct ft_reserve r = room_for(g->m, g->o, g->a, tokens, longest);
 	struct ft_pass *p = &g->pass;
+	size_t rows;
 
 	if (tokens <= g->prefill && longest <= g->longest)
 		return 0;
@@ -482,7 +465,14 @@ static int reserve(struct gen *g, size_t tokens, size_t longest,
 	p->pos = ft_xrealloc(p->pos, r.t, sizeof(*p->pos));
 	p->key = ft_xrealloc(p->key, r.t, sizeof(*p->key));
 	g->place = ft_xrealloc(g->place, r.t, sizeof(*g->place));
-	return ft_model_reserve(g->m, &r, err);
+	if (ft_model_reserve(g->m, &r, err) < 0)
+		return -1;
+	rows = ft_model_chunk(g->m);
+	ft_draws_release(&g->draws);
+	return ft_draws_open(&g->draws, ft_model_backend(g->m), g->o,
+			     rows < g->capseq ? rows : g->capseq,
+			     ft_model_config(g->m)->vocab,
+			     longest + (size_t)g->o->max_new, err);
 }
 
 /* Nothing is under way: room for what waits. */
@@ -511,52 +501,15 @@ static void arrays(struct gen *g)
 	g->seq = ft_xcalloc(g->capseq, sizeof(*g->seq));
 	g->group = ft_xcalloc(g->capseq + 1, sizeof(struct group *));
 	g->queue = ft_xcalloc(g->capseq + 1, sizeof(*g->queue));
-}
-
-static int draws(struct gen *g, struct ft_err *err)
-{
-	struct ftk *k = ft_model_backend(g->m);
-	size_t n = g->capseq, v = ft_model_config(g->m)->vocab, ws;
-
-	g->rows = ft_model_chunk(g->m);
-	ws = k->sample_ws(k, &(struct ftk_sample){.n = g->rows, .v = v});
-	g->src = ft_xcalloc(n, sizeof(*g->src));
-	g->id = ft_xcalloc(n, sizeof(*g->id));
-	g->logp = ft_xcalloc(n, sizeof(*g->logp));
-	g->who = ft_xcalloc(n, sizeof(struct seq *));
-	g->u = ft_xcalloc(g->rows, sizeof(*g->u));
-	g->top_k = ft_xcalloc(g->rows, sizeof(*g->top_k));
-	g->temperature = ft_xcalloc(g->rows, sizeof(float));
-	g->top_p = ft_xcalloc(g->rows, sizeof(float));
-	for (size_t i = 0; i < g->rows; i++) {
-		g->temperature[i] = (float)g->o->temperature;
-		g->top_p[i] = (float)g->o->top_p;
-		g->top_k[i] = (int32_t)g->o->top_k;
-	}
-	if (!(g->d_id = dev(g, g->rows, sizeof(int32_t), err)) ||
-	    !(g->d_u = dev(g, g->rows, sizeof(double), err)) ||
-	    !(g->d_k = dev(g, g->rows, sizeof(int32_t), err)) ||
-	    !(g->d_t = dev(g, g->rows, sizeof(float), err)) ||
-	    !(g->d_p = dev(g, g->rows, sizeof(float), err)) ||
-	    !(g->d_logp = dev(g, g->rows, k->real_size, err)) ||
-	    !(g->ws = dev(g, ws, 1, err)))
-		return -1;
-	k->put(k, g->d_k, g->top_k, g->rows * sizeof(int32_t));
-	k->put(k, g->d_t, g->temperature, g->rows * sizeof(float));
-	k->put(k, g->d_p, g->top_p, g->rows * sizeof(float));
-	return 0;
+	g->src = ft_xcalloc(g->capseq, sizeof(*g->src));
+	g->id = ft_xcalloc(g->capseq, sizeof(*g->id));
+	g->logp = ft_xcalloc(g->capseq, sizeof(*g->logp));
+	g->who = ft_xcalloc(g->capseq, sizeof(struct seq *));
 }
 
 static void release(struct gen *g)
 {
-	struct ftk *k = ft_model_backend(g->m);
-	void *devs[] = {g->d_id, g->d_u,    g->d_k, g->d_t,
-			g->d_p,  g->d_logp, g->ws};
-
-	for (size_t i = 0; i < sizeof(devs) / sizeof(devs[0]); i++) {
-		if (devs[i])
-			k->free(k, devs[i]);
-	}
+	ft_draws_release(&g->draws);
 	free_cache(g);
 	for (size_t i = 0; i < g->nseq; i++) {
 		free(g->seq[i].ids);
@@ -573,10 +526,6 @@ static void release(struct gen *g)
 	free(g->id);
 	free(g->logp);
 	free(g->who);
-	free(g->u);
-	free(g->top_k);
-	free(g->temperature);
-	free(g->top_p);
 }
 
 /* --- a step --- */
@@ -618,7 +567,7 @@ static int begin(struct gen *g, struct ft_err *err)
 		return 0;
 	if (size_up(g, err) < 0)
 		return -1;
-	return g->d_id ? 0 : draws(g, err);
+	return 0;
 }
 
 /* A prompt that has come does not fit: memory may grow once nothing is under
@@ -678,7 +627,7 @@ static int admit(struct gen *g, struct ft_err *err)
 static int step(struct gen *g, struct ft_err *err)
 {
 	struct ft_run run = {.adapter = g->a, .kv = &g->kv};
-	size_t nrow;
+	size_t nrow, rows;
 
 	if (admit(g, err) < 0)
 		return -1;
@@ -687,8 +636,9 @@ static int step(struct gen *g, struct ft_err *err)
 	run.place = g->place;
 	lay_out(g, &nrow);
 	ft_model_forward(g->m, &run, &g->pass);
-	for (size_t i = 0; i < nrow; i += g->rows)
-		draw(g, i, nrow - i < g->rows ? nrow - i : g->rows);
+	rows = g->draws.rows;
+	for (size_t i = 0; i < nrow; i += rows)
+		draw(g, i, nrow - i < rows ? nrow - i : rows);
 	return take(g, nrow, err);
 }
 
