@@ -168,9 +168,10 @@ int ft_adapter_new(struct ft_adapter *a, struct ftk *k,
 			goto out;
 		}
 	}
-	if (ft_block_alloc(&a->b, k, err) < 0)
+	if (k && ft_block_alloc(&a->b, k, err) < 0)
 		goto out;
-	init_values(a, seed);
+	if (k)
+		init_values(a, seed);
 	rc = 0;
 out:
 	free(used);
