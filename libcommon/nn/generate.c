@@ -18,6 +18,7 @@ struct group {
 	struct ft_gen_prompt p;
 	size_t prompt, base, size;
 	size_t live; /* samples that go on */
+	size_t have; /* of its first tokens: they are in the cache already */
 	bool fresh;  /* not computed yet */
 };
 
@@ -29,7 +30,7 @@ struct seq {
 	size_t n;
 };
 
-struct gen {
+struct ft_gen {
 	struct ft_model *m;
 	const struct ft_adapter *a;
 	const struct ft_gen_opts *o;
@@ -41,7 +42,9 @@ struct gen {
 	bool drain;  /* nothing is admitted before all is done */
 
 	struct ft_kv kv;
-	void *cache;          /* all of it, one allocation */
+	void *cache;   /* all of it, one allocation */
+	int32_t *held; /* what its first places hold between runs */
+	size_t nheld;
 	struct group **group; /* by base */
 	size_t ngroup;
 	struct seq *seq;
@@ -81,7 +84,7 @@ static size_t sequences(const struct ft_gen_opts *o)
 }
 
 /* First fit between the groups that are there; SIZE_MAX when none does. */
-static size_t find_room(const struct gen *g, size_t size, size_t *at)
+static size_t find_room(const struct ft_gen *g, size_t size, size_t *at)
 {
 	size_t from = 0;
 
@@ -94,7 +97,7 @@ static size_t find_room(const struct gen *g, size_t size, size_t *at)
 }
 
 /* The oldest prompt under way holds up those that are done after it. */
-static bool too_far(const struct gen *g)
+static bool too_far(const struct ft_gen *g)
 {
 	size_t oldest = g->next;
 
@@ -105,13 +108,29 @@ static bool too_far(const struct gen *g)
 	return g->next - oldest >= FT_GEN_AHEAD * (size_t)g->o->batch;
 }
 
-static void add_group(struct gen *g, size_t base, size_t at)
+/* How much of a run's first prompt the run before has left; its last token is
+   computed in any case. */
+static size_t common(const struct ft_gen *g, size_t base)
 {
-	size_t samples = (size_t)g->o->samples;
+	const struct ft_gen_prompt *p = &g->queue[0];
+	size_t n = 0;
+
+	if (g->next || base)
+		return 0;
+	while (n < g->nheld && n + 1 < p->n && g->held[n] == p->ids[n])
+		n++;
+	return n;
+}
+
+static void add_group(struct ft_gen *g, size_t base, size_t at)
+{
+	size_t samples = (size_t)g->o->samples, have = common(g, base);
 	struct group *n = ft_xcalloc(1, sizeof(*n));
 
+	g->nheld = 0;
 	*n = (struct group){.p = g->queue[0],
 			    .prompt = g->next++,
+			    .have = have,
 			    .base = base,
 			    .size = need(g->o, g->queue[0].n),
 			    .live = samples,
@@ -132,7 +151,7 @@ static void add_group(struct gen *g, size_t base, size_t at)
 	memmove(g->queue, g->queue + 1, --g->nqueue * sizeof(*g->queue));
 }
 
-static void add_token(struct gen *g, int32_t id, size_t pos, size_t place)
+static void add_token(struct ft_gen *g, int32_t id, size_t pos, size_t place)
 {
 	struct ft_pass *p = &g->pass;
 
@@ -143,7 +162,7 @@ static void add_token(struct gen *g, int32_t id, size_t pos, size_t place)
 }
 
 /* Tokens to compute now: whole new prompts, the last token of the others. */
-static void lay_out(struct gen *g, size_t *nrow)
+static void lay_out(struct ft_gen *g, size_t *nrow)
 {
 	struct ft_pass *p = &g->pass;
 
@@ -155,12 +174,12 @@ static void lay_out(struct gen *g, size_t *nrow)
 		int32_t n = (int32_t)pr->n, own = (int32_t)q->n;
 
 		if (q->g->fresh && q->sample == 0) {
-			p->seg[p->nseg++] =
-				(struct ftk_segment){.q0 = (int32_t)p->t,
-						     .nq = n,
-						     .k0 = (int32_t)q->g->base,
-						     .nk = n};
-			for (size_t j = 0; j < pr->n; j++)
+			p->seg[p->nseg++] = (struct ftk_segment){
+				.q0 = (int32_t)p->t,
+				.nq = n - (int32_t)q->g->have,
+				.k0 = (int32_t)q->g->base,
+				.nk = n};
+			for (size_t j = q->g->have; j < pr->n; j++)
 				add_token(g, pr->ids[j], j, q->g->base + j);
 		} else if (!q->g->fresh) {
 			p->seg[p->nseg++] =
@@ -179,7 +198,7 @@ static void lay_out(struct gen *g, size_t *nrow)
 	}
 }
 
-static void draw(struct gen *g, size_t from, size_t n)
+static void draw(struct ft_gen *g, size_t from, size_t n)
 {
 	const void *logits = ft_model_logits(g->m, g->src + from, n);
 
@@ -196,7 +215,18 @@ static void draw(struct gen *g, size_t from, size_t n)
 	ft_draws_run(&g->draws, logits, n, g->id + from, g->logp + from);
 }
 
-static int finish(struct gen *g, struct seq *q, bool stopped,
+/* The last token drawn was not computed. */
+static void hold(struct ft_gen *g, const struct seq *q)
+{
+	const struct ft_gen_prompt *p = &q->g->p;
+
+	g->nheld = p->n + q->n - 1;
+	g->held = ft_xrealloc(g->held, g->nheld, sizeof(*g->held));
+	memcpy(g->held, p->ids, p->n * sizeof(*g->held));
+	memcpy(g->held + p->n, q->ids, (q->n - 1) * sizeof(*g->held));
+}
+
+static int finish(struct ft_gen *g, struct seq *q, bool stopped,
 		  struct ft_err *err)
 {
 	struct ft_gen_out out = {.prompt = q->g->prompt,
@@ -208,6 +238,8 @@ static int finish(struct gen *g, struct seq *q, bool stopped,
 	int rc = g->io->done(g->io->self, &out, err);
 	struct group *old = q->g;
 
+	if (!old->base && !q->sample)
+		hold(g, q);
 	free(q->ids);
 	free(q->logps);
 	q->ids = NULL;
@@ -226,7 +258,7 @@ static int finish(struct gen *g, struct seq *q, bool stopped,
 	return rc;
 }
 
-static int take(struct gen *g, size_t nrow, struct ft_err *err)
+static int take(struct ft_gen *g, size_t nrow, struct ft_err *err)
 {
 	const struct ft_config *c = ft_model_config(g->m);
 	size_t kept = 0;
@@ -257,7 +289,7 @@ static int take(struct gen *g, size_t nrow, struct ft_err *err)
 
 /* --- memory --- */
 
-static void free_cache(struct gen *g)
+static void free_cache(struct ft_gen *g)
 {
 	struct ftk *k = ft_model_backend(g->m);
 
@@ -267,17 +299,24 @@ static void free_cache(struct gen *g)
 	free(g->kv.k);
 	free(g->kv.v);
 	g->kv = (struct ft_kv){0};
+	g->nheld = 0;
+}
+
+/* Of a place, in a layer. */
+static size_t key_bytes(const struct ft_model *m)
+{
+	const struct ft_config *cfg = ft_model_config(m);
+
+	return cfg->kv_heads * cfg->head_dim * ft_model_backend(m)->act_size;
 }
 
 static void carve_cache(const struct ft_model *m, struct ft_kv *kv,
 			struct ft_carve *c)
 {
-	const struct ft_config *cfg = ft_model_config(m);
-	size_t act = ft_model_backend(m)->act_size;
-	size_t width = cfg->kv_heads * cfg->head_dim * act;
+	size_t layers = ft_model_config(m)->layers, width = key_bytes(m);
 
 	c->part = FT_PLAN_CACHE;
-	for (size_t l = 0; l < cfg->layers; l++) {
+	for (size_t l = 0; l < layers; l++) {
 		void *k = ft_take(c, kv->cap, width);
 		void *v = ft_take(c, kv->cap, width);
 
@@ -410,7 +449,7 @@ int ft_gen_plan(struct ft_model *m, const struct ft_adapter *a,
 	return 0;
 }
 
-static struct sizes sizes_of(const struct gen *g)
+static struct sizes sizes_of(const struct ft_gen *g)
 {
 	struct sizes s = {.longest = g->longest, .all = g->end && !g->next};
 
@@ -424,43 +463,79 @@ static struct sizes sizes_of(const struct gen *g)
 	return s;
 }
 
-/* A larger cache, while there is nothing in it. */
-static int make_cache(struct gen *g, size_t places, struct ft_err *err)
+/* The first n places of a cache, into another. */
+static void move_places(struct ft_gen *g, const struct ft_kv *from, size_t n)
 {
-	const struct ft_config *cfg = ft_model_config(g->m);
+	size_t nbytes = n * key_bytes(g->m);
 	struct ftk *k = ft_model_backend(g->m);
-	size_t nbytes = cache_bytes(g->m, places);
+	void *buf = ft_xmalloc(nbytes);
+
+	for (size_t l = 0; l < ft_model_config(g->m)->layers; l++) {
+		k->get(k, buf, from->k[l], nbytes);
+		k->sync(k);
+		k->put(k, g->kv.k[l], buf, nbytes);
+		k->get(k, buf, from->v[l], nbytes);
+		k->sync(k);
+		k->put(k, g->kv.v[l], buf, nbytes);
+		k->sync(k);
+	}
+	free(buf);
+}
+
+/* A larger cache; what is held of the run before moves, where memory is not
+   short. */
+static int make_cache(struct ft_gen *g, size_t places, struct ft_err *err)
+{
+	size_t nbytes = cache_bytes(g->m, places), held;
+	size_t layers = ft_model_config(g->m)->layers;
+	struct ftk *k = ft_model_backend(g->m);
 	struct ft_carve c = {0};
+	struct ft_kv old;
+	void *old_cache;
 
 	if (places <= g->kv.cap)
 		return 0;
-	free_cache(g);
+	if (g->o->budget)
+		free_cache(g);
+	old = g->kv;
+	old_cache = g->cache;
+	held = g->nheld;
 	g->cache = k->alloc(k, nbytes + 1);
-	if (!g->cache)
-		return ft_err_set(err, FT_EXIT_SYS,
-				  "no memory for generation (%zu MB)",
-				  nbytes >> 20);
-	g->kv.k = ft_xcalloc(cfg->layers, sizeof(*g->kv.k));
-	g->kv.v = ft_xcalloc(cfg->layers, sizeof(*g->kv.v));
-	g->kv.cap = places;
+	g->kv = (struct ft_kv){
+		.k = ft_xcalloc(layers, sizeof(*g->kv.k)),
+		.v = ft_xcalloc(layers, sizeof(*g->kv.v)),
+		.cap = g->cache ? places : 0,
+	};
 	c.base = g->cache;
-	carve_cache(g->m, &g->kv, &c);
-	return 0;
+	if (g->cache)
+		carve_cache(g->m, &g->kv, &c);
+	if (g->cache && held)
+		move_places(g, &old, held);
+	if (old_cache)
+		k->free(k, old_cache);
+	free(old.k);
+	free(old.v);
+	return g->cache ? 0
+			: ft_err_set(err, FT_EXIT_SYS,
+				     "no memory for generation (%zu MB)",
+				     nbytes >> 20);
 }
 
 /* Room for passes with prompts of so many tokens; what is kept between passes,
    the cache, is not touched. */
-static int reserve(struct gen *g, size_t tokens, size_t longest,
+static int reserve(struct ft_gen *g, size_t tokens, size_t longest,
 		   struct ft_err *err)
 {
-	struct ft_reserve r = room_for(g->m, g->o, g->a, tokens, longest);
+	size_t rows, most = longest + (size_t)g->o->max_new;
 	struct ft_pass *p = &g->pass;
-	size_t rows;
+	struct ft_reserve r;
 
-	if (tokens <= g->prefill && longest <= g->longest)
+	if (tokens <= g->prefill && longest <= g->longest &&
+	    most <= g->draws.behind)
 		return 0;
-	g->prefill = tokens;
-	g->longest = longest;
+	g->prefill = tokens > g->prefill ? tokens : g->prefill;
+	g->longest = longest > g->longest ? longest : g->longest;
+	r = room_for(g->m, g->o, g->a, g->prefill, g->longest);
 	p->ids = ft_xrealloc(p->ids, r.t, sizeof(*p->ids));
 	p->pos = ft_xrealloc(p->pos, r.t, sizeof(*p->pos));
 	p->key = ft_xrealloc(p->key, r.t, sizeof(*p->key));
@@ -472,11 +547,11 @@ static int reserve(struct gen *g, size_t tokens, size_t longest,
 	return ft_draws_open(&g->draws, ft_model_backend(g->m), g->o,
 			     rows < g->capseq ? rows : g->capseq,
 			     ft_model_config(g->m)->vocab,
-			     longest + (size_t)g->o->max_new, err);
+			     g->longest + (size_t)g->o->max_new, err);
 }
 
 /* Nothing is under way: room for what waits. */
-static int size_up(struct gen *g, struct ft_err *err)
+static int size_up(struct ft_gen *g, struct ft_err *err)
 {
 	struct sizes s = sizes_of(g);
 	size_t tokens, least = 0;
@@ -494,7 +569,7 @@ static int size_up(struct gen *g, struct ft_err *err)
 	return make_cache(g, places, err);
 }
 
-static void arrays(struct gen *g)
+static void arrays(struct ft_gen *g)
 {
 	g->capseq = sequences(g->o);
 	g->pass.seg = ft_xcalloc(g->capseq, sizeof(*g->pass.seg));
@@ -507,7 +582,7 @@ static void arrays(struct gen *g)
 	g->who = ft_xcalloc(g->capseq, sizeof(struct seq *));
 }
 
-static void release(struct gen *g)
+static void release(struct ft_gen *g)
 {
 	ft_draws_release(&g->draws);
 	free_cache(g);
@@ -531,7 +606,7 @@ static void release(struct gen *g)
 /* --- a step --- */
 
 /* Have so many prompts wait, if there are as many. */
-static int fetch(struct gen *g, size_t n, struct ft_err *err)
+static int fetch(struct ft_gen *g, size_t n, struct ft_err *err)
 {
 	size_t most = ft_config_positions(ft_model_config(g->m));
 
@@ -558,7 +633,7 @@ static int fetch(struct gen *g, size_t n, struct ft_err *err)
 }
 
 /* Nothing is under way: what goes next is known before memory is taken. */
-static int begin(struct gen *g, struct ft_err *err)
+static int begin(struct ft_gen *g, struct ft_err *err)
 {
 	g->drain = false;
 	if (fetch(g, together(g->o), err) < 0)
@@ -572,7 +647,7 @@ static int begin(struct gen *g, struct ft_err *err)
 
 /* A prompt that has come does not fit: memory may grow once nothing is under
    way; else it waits for others to be done. */
-static int grows(struct gen *g, bool *fits, struct ft_err *err)
+static int grows(struct ft_gen *g, bool *fits, struct ft_err *err)
 {
 	struct sizes s = {.longest = g->queue[0].n};
 
@@ -587,7 +662,7 @@ static int grows(struct gen *g, bool *fits, struct ft_err *err)
 }
 
 /* Take in what fits. */
-static int admit(struct gen *g, struct ft_err *err)
+static int admit(struct ft_gen *g, struct ft_err *err)
 {
 	size_t fresh = 0, samples = (size_t)g->o->samples, at, base;
 	bool fits;
@@ -624,7 +699,7 @@ static int admit(struct gen *g, struct ft_err *err)
 	return 0;
 }
 
-static int step(struct gen *g, struct ft_err *err)
+static int step(struct ft_gen *g, struct ft_err *err)
 {
 	struct ft_run run = {.adapter = g->a, .kv = &g->kv};
 	size_t nrow, rows;
@@ -642,17 +717,45 @@ static int step(struct gen *g, struct ft_err *err)
 	return take(g, nrow, err);
 }
 
+struct ft_gen *ft_gen_new(struct ft_model *m, const struct ft_adapter *a,
+			  const struct ft_gen_opts *o)
+{
+	struct ft_gen *g = ft_xcalloc(1, sizeof(*g));
+
+	g->m = m;
+	g->a = a;
+	g->o = o;
+	arrays(g);
+	return g;
+}
+
+int ft_gen_run(struct ft_gen *g, const struct ft_gen_io *io, struct ft_err *err)
+{
+	int rc;
+
+	g->io = io;
+	g->next = 0;
+	g->end = false;
+	do
+		rc = step(g, err);
+	while (!rc && (g->nseq || g->nqueue || !g->end));
+	return rc;
+}
+
+void ft_gen_free(struct ft_gen *g)
+{
+	release(g);
+	free(g->held);
+	free(g);
+}
+
 int ft_generate(struct ft_model *m, const struct ft_adapter *a,
 		const struct ft_gen_opts *o, const struct ft_gen_io *io,
 		struct ft_err *err)
 {
-	struct gen g = {.m = m, .a = a, .o = o, .io = io};
-	int rc = 0;
+	struct ft_gen *g = ft_gen_new(m, a, o);
+	int rc = ft_gen_run(g, io, err);
 
-	arrays(&g);
-	do
-		rc = step(&g, err);
-	while (!rc && (g.nseq || g.nqueue || !g.end));
-	release(&g);
+	ft_gen_free(g);
 	return rc;
 }

@@ -64,6 +64,19 @@ int ft_gen_plan(struct ft_model *m, const struct ft_adapter *a,
 		const struct ft_gen_opts *o, const struct ft_gen_sizes *all,
 		struct ft_plan *p, struct ft_err *err);
 
+/*
+ * A generator that is run again and again, as in a conversation: what a run's
+ * first prompt begins with and the run before has computed, prompt and answer,
+ * is not computed again.  o is read in each run; samples and batch stay as they
+ * are.  After -1 it can only be freed.
+ */
+struct ft_gen;
+struct ft_gen *ft_gen_new(struct ft_model *m, const struct ft_adapter *a,
+			  const struct ft_gen_opts *o);
+int ft_gen_run(struct ft_gen *g, const struct ft_gen_io *io,
+	       struct ft_err *err);
+void ft_gen_free(struct ft_gen *g);
+
 /* All prompts that io has.  Memory does not grow with their number: none is
    taken while one that came FT_GEN_AHEAD * batch before is not done. */
 enum { FT_GEN_AHEAD = 8 };
