@@ -28,7 +28,7 @@ static const struct family {
 	{"qwen2", "{" GATED "\"model_type\":\"qwen2\"}"},
 	{"qwen3", "{" GATED "\"model_type\":\"qwen3\"}"},
 	{"phi", "{" PLAIN "\"num_key_value_heads\":9,"
-		"\"partial_rotary_factor\":0.4,\"model_type\":\"phi\"}"},
+		"\"partial_rotary_factor\":0.5,\"model_type\":\"phi\"}"},
 	{"starcoder2", "{" PLAIN "\"num_key_value_heads\":3,"
 		       "\"sliding_window\":256,"
 		       "\"model_type\":\"starcoder2\"}"},
