@@ -425,9 +425,13 @@ struct ftk_sgd {
  * One token for each row of logits REAL [n, v]: temperature 0 takes the first
  * largest; else softmax(logits / temperature) cut to the top_k most probable
  * (0 = all), then to the smallest set of them with top_p of their mass or more
- * (the token that crosses it stays), drawn by inverse distribution in the
- * order of decreasing probability, ties by lower id, with u in [0, 1).  logp
- * is of the uncut distribution at temperature 1.
+ * (the token that crosses it stays), then to those that are at least min_p
+ * times as probable as the first, drawn by inverse distribution in the order of
+ * decreasing probability, ties by lower id, with u in [0, 1).  A penalty comes
+ * before all that: it divides what is above 0 of the logits of tokens in seen
+ * and multiplies the others of them (Keskar et al. 2019), each once however
+ * often it is there.  logp is of the distribution without penalty and cuts, at
+ * temperature 1.
  */
 struct ftk_sample {
 	int32_t *id; /* [n] */
@@ -437,6 +441,10 @@ struct ftk_sample {
 	const float *temperature; /* [n] */
 	const int32_t *top_k;     /* [n] */
 	const float *top_p;       /* [n] */
+	const float *min_p;       /* [n], 0: all; or NULL */
+	float penalty;            /* 0: none, and seen is not read */
+	const int32_t *seen;      /* of row r: [seen_at[r], seen_at[r + 1]) */
+	const int32_t *seen_at;   /* [n + 1] */
 	size_t n, v;
 	void *ws;
 };

@@ -254,8 +254,9 @@ int ft_adapter_new(struct ft_adapter *a, struct ftk *k,
 	used = ft_xcalloc((size_t)targets.n + (size_t)save.n + 1,
 			  sizeof(*used));
 	if (add_all(a, c, o, &targets, &save, used, err) == 0 &&
-	    ft_block_alloc(&a->b, k, err) == 0) {
-		init_values(a, seed);
+	    (!k || ft_block_alloc(&a->b, k, err) == 0)) {
+		if (k)
+			init_values(a, seed);
 		rc = 0;
 	}
 	free(used);

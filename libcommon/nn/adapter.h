@@ -69,8 +69,8 @@ struct ft_adapter {
 
 /* A new adapter: A uniform in +-1/sqrt(k) (kaiming_uniform, a = sqrt 5), B 0;
    of the embedding A 0, B normal.  What begins as the base's is so after
-   ft_adapter_attach.  An unknown target is FT_EXIT_USAGE and names the modules
-   there are. */
+   ft_adapter_attach.  k NULL: a table without values, for plans.  An unknown
+   target is FT_EXIT_USAGE and names the modules there are. */
 int ft_adapter_new(struct ft_adapter *a, struct ftk *k,
 		   const struct ft_config *c, const struct ft_lora_opts *o,
 		   uint64_t seed, struct ft_err *err);

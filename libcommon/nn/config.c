@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "libcommon/base/mem.h"
 #include "libcommon/io/input.h"
@@ -474,16 +475,20 @@ int ft_config_parse(struct ft_config *c, const char *json, size_t n,
 static int other_eos(struct ft_config *c, const char *path, struct ft_err *err)
 {
 	const struct ft_json *v;
-	struct ft_err ignored;
 	struct ft_arena a = {0};
 	struct ft_json *o;
 	size_t n;
-	char *s = ft_read_file(path, CONFIG_MAX, &n, &ignored);
+	char *s;
 	int rc;
 
-	if (!s)
+	if (access(path, F_OK) < 0)
 		return 0;
+	s = ft_read_file(path, CONFIG_MAX, &n, err);
+	if (!s)
+		return -1;
 	rc = ft_json_parse(&a, s, n, &o, err);
+	if (!rc && o->type != FT_JSON_OBJECT)
+		rc = ft_err_set(err, FT_EXIT_DATA, "not a JSON object");
 	v = rc ? NULL : ft_json_get(o, "eos_token_id");
 	if (v && v->type != FT_JSON_NULL) {
 		c->neos = 0;

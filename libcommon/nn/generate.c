@@ -6,6 +6,7 @@
 
 #include "libcommon/base/mem.h"
 #include "libcommon/base/rng.h"
+#include "libcommon/nn/draw.h"
 
 /* A pass has up to PREFILL tokens of prompts, or a longer one alone.  A cache
    that may grow does so by PLACES for each prompt. */
@@ -17,6 +18,7 @@ struct group {
 	struct ft_gen_prompt p;
 	size_t prompt, base, size;
 	size_t live; /* samples that go on */
+	size_t have; /* of its first tokens: they are in the cache already */
 	bool fresh;  /* not computed yet */
 };
 
@@ -28,7 +30,7 @@ struct seq {
 	size_t n;
 };
 
-struct gen {
+struct ft_gen {
 	struct ft_model *m;
 	const struct ft_adapter *a;
 	const struct ft_gen_opts *o;
@@ -40,7 +42,9 @@ struct gen {
 	bool drain;  /* nothing is admitted before all is done */
 
 	struct ft_kv kv;
-	void *cache;          /* all of it, one allocation */
+	void *cache;   /* all of it, one allocation */
+	int32_t *held; /* what its first places hold between runs */
+	size_t nheld;
 	struct group **group; /* by base */
 	size_t ngroup;
 	struct seq *seq;
@@ -51,12 +55,10 @@ struct gen {
 	size_t longest; /* prompt that there is room for */
 
 	/* one row of logits a draw */
-	int32_t *src, *id, *top_k;
-	float *temperature, *top_p, *logp;
-	double *u;
+	int32_t *src, *id;
+	float *logp;
 	struct seq **who;
-	void *d_id, *d_u, *d_k, *d_t, *d_p, *d_logp, *ws;
-	size_t rows; /* of logits at a time */
+	struct ft_draws draws;
 };
 
 /* Places for a prompt of n tokens and its samples. */
@@ -82,7 +84,7 @@ static size_t sequences(const struct ft_gen_opts *o)
 }
 
 /* First fit between the groups that are there; SIZE_MAX when none does. */
-static size_t find_room(const struct gen *g, size_t size, size_t *at)
+static size_t find_room(const struct ft_gen *g, size_t size, size_t *at)
 {
 	size_t from = 0;
 
@@ -95,7 +97,7 @@ static size_t find_room(const struct gen *g, size_t size, size_t *at)
 }
 
 /* The oldest prompt under way holds up those that are done after it. */
-static bool too_far(const struct gen *g)
+static bool too_far(const struct ft_gen *g)
 {
 	size_t oldest = g->next;
 
@@ -106,13 +108,29 @@ static bool too_far(const struct gen *g)
 	return g->next - oldest >= FT_GEN_AHEAD * (size_t)g->o->batch;
 }
 
-static void add_group(struct gen *g, size_t base, size_t at)
+/* How much of a run's first prompt the run before has left; its last token is
+   computed in any case. */
+static size_t common(const struct ft_gen *g, size_t base)
 {
-	size_t samples = (size_t)g->o->samples;
+	const struct ft_gen_prompt *p = &g->queue[0];
+	size_t n = 0;
+
+	if (g->next || base)
+		return 0;
+	while (n < g->nheld && n + 1 < p->n && g->held[n] == p->ids[n])
+		n++;
+	return n;
+}
+
+static void add_group(struct ft_gen *g, size_t base, size_t at)
+{
+	size_t samples = (size_t)g->o->samples, have = common(g, base);
 	struct group *n = ft_xcalloc(1, sizeof(*n));
 
+	g->nheld = 0;
 	*n = (struct group){.p = g->queue[0],
 			    .prompt = g->next++,
+			    .have = have,
 			    .base = base,
 			    .size = need(g->o, g->queue[0].n),
 			    .live = samples,
@@ -133,7 +151,7 @@ static void add_group(struct gen *g, size_t base, size_t at)
 	memmove(g->queue, g->queue + 1, --g->nqueue * sizeof(*g->queue));
 }
 
-static void add_token(struct gen *g, int32_t id, size_t pos, size_t place)
+static void add_token(struct ft_gen *g, int32_t id, size_t pos, size_t place)
 {
 	struct ft_pass *p = &g->pass;
 
@@ -144,7 +162,7 @@ static void add_token(struct gen *g, int32_t id, size_t pos, size_t place)
 }
 
 /* Tokens to compute now: whole new prompts, the last token of the others. */
-static void lay_out(struct gen *g, size_t *nrow)
+static void lay_out(struct ft_gen *g, size_t *nrow)
 {
 	struct ft_pass *p = &g->pass;
 
@@ -156,12 +174,12 @@ static void lay_out(struct gen *g, size_t *nrow)
 		int32_t n = (int32_t)pr->n, own = (int32_t)q->n;
 
 		if (q->g->fresh && q->sample == 0) {
-			p->seg[p->nseg++] =
-				(struct ftk_segment){.q0 = (int32_t)p->t,
-						     .nq = n,
-						     .k0 = (int32_t)q->g->base,
-						     .nk = n};
-			for (size_t j = 0; j < pr->n; j++)
+			p->seg[p->nseg++] = (struct ftk_segment){
+				.q0 = (int32_t)p->t,
+				.nq = n - (int32_t)q->g->have,
+				.k0 = (int32_t)q->g->base,
+				.nk = n};
+			for (size_t j = q->g->have; j < pr->n; j++)
 				add_token(g, pr->ids[j], j, q->g->base + j);
 		} else if (!q->g->fresh) {
 			p->seg[p->nseg++] =
@@ -180,36 +198,35 @@ static void lay_out(struct gen *g, size_t *nrow)
 	}
 }
 
-static void draw(struct gen *g, size_t from, size_t n)
+static void draw(struct ft_gen *g, size_t from, size_t n)
 {
-	struct ftk *k = ft_model_backend(g->m);
-	const struct ft_config *c = ft_model_config(g->m);
-	void *logits = ft_model_logits(g->m, g->src + from, n);
+	const void *logits = ft_model_logits(g->m, g->src + from, n);
 
 	for (size_t i = 0; i < n; i++) {
 		const struct seq *q = g->who[from + i];
+		const struct ft_gen_prompt *p = &q->g->p;
 		uint64_t at = (uint64_t)q->sample << 32 | q->n;
 
-		g->u[i] = ft_rng_unit((uint64_t)g->o->seed, FT_RNG_SAMPLE,
-				      q->g->p.key, at);
+		ft_draws_row(&g->draws, i,
+			     ft_rng_unit((uint64_t)g->o->seed, FT_RNG_SAMPLE,
+					 p->key, at),
+			     p->ids, p->n, q->ids, q->n);
 	}
-	k->put(k, g->d_u, g->u, n * sizeof(*g->u));
-	k->sample(k, &(struct ftk_sample){.id = g->d_id,
-					  .logp = g->d_logp,
-					  .logits = logits,
-					  .u = g->d_u,
-					  .temperature = g->d_t,
-					  .top_k = g->d_k,
-					  .top_p = g->d_p,
-					  .n = n,
-					  .v = c->vocab,
-					  .ws = g->ws});
-	k->get(k, g->id + from, g->d_id, n * sizeof(*g->id));
-	k->get_real(k, g->logp + from, g->d_logp, n);
-	k->sync(k);
+	ft_draws_run(&g->draws, logits, n, g->id + from, g->logp + from);
 }
 
-static int finish(struct gen *g, struct seq *q, bool stopped,
+/* The last token drawn was not computed. */
+static void hold(struct ft_gen *g, const struct seq *q)
+{
+	const struct ft_gen_prompt *p = &q->g->p;
+
+	g->nheld = p->n + q->n - 1;
+	g->held = ft_xrealloc(g->held, g->nheld, sizeof(*g->held));
+	memcpy(g->held, p->ids, p->n * sizeof(*g->held));
+	memcpy(g->held + p->n, q->ids, (q->n - 1) * sizeof(*g->held));
+}
+
+static int finish(struct ft_gen *g, struct seq *q, bool stopped,
 		  struct ft_err *err)
 {
 	struct ft_gen_out out = {.prompt = q->g->prompt,
@@ -221,6 +238,8 @@ static int finish(struct gen *g, struct seq *q, bool stopped,
 	int rc = g->io->done(g->io->self, &out, err);
 	struct group *old = q->g;
 
+	if (!old->base && !q->sample)
+		hold(g, q);
 	free(q->ids);
 	free(q->logps);
 	q->ids = NULL;
@@ -239,7 +258,7 @@ static int finish(struct gen *g, struct seq *q, bool stopped,
 	return rc;
 }
 
-static int take(struct gen *g, size_t nrow, struct ft_err *err)
+static int take(struct ft_gen *g, size_t nrow, struct ft_err *err)
 {
 	const struct ft_config *c = ft_model_config(g->m);
 	size_t kept = 0;
@@ -270,18 +289,7 @@ static int take(struct gen *g, size_t nrow, struct ft_err *err)
 
 /* --- memory --- */
 
-static void *dev(struct gen *g, size_t n, size_t size, struct ft_err *err)
-{
-	struct ftk *k = ft_model_backend(g->m);
-	void *p = k->alloc(k, n * size + 1);
-
-	if (!p)
-		ft_err_set(err, FT_EXIT_SYS,
-			   "no memory for generation (%zu MB)", n * size >> 20);
-	return p;
-}
-
-static void free_cache(struct gen *g)
+static void free_cache(struct ft_gen *g)
 {
 	struct ftk *k = ft_model_backend(g->m);
 
@@ -291,17 +299,24 @@ static void free_cache(struct gen *g)
 	free(g->kv.k);
 	free(g->kv.v);
 	g->kv = (struct ft_kv){0};
+	g->nheld = 0;
+}
+
+/* Of a place, in a layer. */
+static size_t key_bytes(const struct ft_model *m)
+{
+	const struct ft_config *cfg = ft_model_config(m);
+
+	return cfg->kv_heads * cfg->head_dim * ft_model_backend(m)->act_size;
 }
 
 static void carve_cache(const struct ft_model *m, struct ft_kv *kv,
 			struct ft_carve *c)
 {
-	const struct ft_config *cfg = ft_model_config(m);
-	size_t act = ft_model_backend(m)->act_size;
-	size_t width = cfg->kv_heads * cfg->head_dim * act;
+	size_t layers = ft_model_config(m)->layers, width = key_bytes(m);
 
 	c->part = FT_PLAN_CACHE;
-	for (size_t l = 0; l < cfg->layers; l++) {
+	for (size_t l = 0; l < layers; l++) {
 		void *k = ft_take(c, kv->cap, width);
 		void *v = ft_take(c, kv->cap, width);
 
@@ -378,6 +393,8 @@ static void count_rest(struct ft_model *m, const struct ft_adapter *a,
 
 	ft_model_plan_acts(m, &r, false, p);
 	ft_pass_plan(r.t, r.nseg, p);
+	ft_draws_plan(ft_model_backend(m), o, r.n, ft_model_config(m)->vocab,
+		      longest + (size_t)o->max_new, p);
 	ft_take(&c, FT_GEN_AHEAD * r.n,
 		(size_t)o->max_new * (sizeof(int32_t) + sizeof(float)));
 }
@@ -431,7 +448,7 @@ int ft_gen_plan(struct ft_model *m, const struct ft_adapter *a,
 	return 0;
 }
 
-static struct sizes sizes_of(const struct gen *g)
+static struct sizes sizes_of(const struct ft_gen *g)
 {
 	struct sizes s = {.longest = g->longest, .all = g->end && !g->next};
 
@@ -445,47 +462,95 @@ static struct sizes sizes_of(const struct gen *g)
 	return s;
 }
 
-/* A larger cache, while there is nothing in it. */
-static int make_cache(struct gen *g, size_t places, struct ft_err *err)
+/* The first n places of a cache, into another. */
+static void move_places(struct ft_gen *g, const struct ft_kv *from, size_t n)
 {
-	const struct ft_config *cfg = ft_model_config(g->m);
+	size_t nbytes = n * key_bytes(g->m);
+	struct ftk *k = ft_model_backend(g->m);
+	void *buf = ft_xmalloc(nbytes);
+
+	for (size_t l = 0; l < ft_model_config(g->m)->layers; l++) {
+		k->get(k, buf, from->k[l], nbytes);
+		k->sync(k);
+		k->put(k, g->kv.k[l], buf, nbytes);
+		k->get(k, buf, from->v[l], nbytes);
+		k->sync(k);
+		k->put(k, g->kv.v[l], buf, nbytes);
+		k->sync(k);
+	}
+	free(buf);
+}
+
+/* A larger cache; what is held of the run before moves, where memory is not
+   short. */
+static int make_cache(struct ft_gen *g, size_t places, struct ft_err *err)
+{
+	size_t nbytes = cache_bytes(g->m, places), held;
+	size_t layers = ft_model_config(g->m)->layers;
+	struct ftk *k = ft_model_backend(g->m);
 	struct ft_carve c = {0};
+	struct ft_kv old;
+	void *old_cache;
 
 	if (places <= g->kv.cap)
 		return 0;
-	free_cache(g);
-	g->cache = dev(g, cache_bytes(g->m, places), 1, err);
-	if (!g->cache)
-		return -1;
-	g->kv.k = ft_xcalloc(cfg->layers, sizeof(*g->kv.k));
-	g->kv.v = ft_xcalloc(cfg->layers, sizeof(*g->kv.v));
-	g->kv.cap = places;
+	if (g->o->budget)
+		free_cache(g);
+	old = g->kv;
+	old_cache = g->cache;
+	held = g->nheld;
+	g->cache = k->alloc(k, nbytes + 1);
+	g->kv = (struct ft_kv){
+		.k = ft_xcalloc(layers, sizeof(*g->kv.k)),
+		.v = ft_xcalloc(layers, sizeof(*g->kv.v)),
+		.cap = g->cache ? places : 0,
+	};
 	c.base = g->cache;
-	carve_cache(g->m, &g->kv, &c);
-	return 0;
+	if (g->cache)
+		carve_cache(g->m, &g->kv, &c);
+	if (g->cache && held)
+		move_places(g, &old, held);
+	if (old_cache)
+		k->free(k, old_cache);
+	free(old.k);
+	free(old.v);
+	return g->cache ? 0
+			: ft_err_set(err, FT_EXIT_SYS,
+				     "no memory for generation (%zu MB)",
+				     nbytes >> 20);
 }
 
 /* Room for passes with prompts of so many tokens; what is kept between passes,
    the cache, is not touched. */
-static int reserve(struct gen *g, size_t tokens, size_t longest,
+static int reserve(struct ft_gen *g, size_t tokens, size_t longest,
 		   struct ft_err *err)
 {
-	struct ft_reserve r = room_for(g->m, g->o, g->a, tokens, longest);
+	size_t rows, most = longest + (size_t)g->o->max_new;
 	struct ft_pass *p = &g->pass;
+	struct ft_reserve r;
 
-	if (tokens <= g->prefill && longest <= g->longest)
+	if (tokens <= g->prefill && longest <= g->longest &&
+	    most <= g->draws.behind)
 		return 0;
-	g->prefill = tokens;
-	g->longest = longest;
+	g->prefill = tokens > g->prefill ? tokens : g->prefill;
+	g->longest = longest > g->longest ? longest : g->longest;
+	r = room_for(g->m, g->o, g->a, g->prefill, g->longest);
 	p->ids = ft_xrealloc(p->ids, r.t, sizeof(*p->ids));
 	p->pos = ft_xrealloc(p->pos, r.t, sizeof(*p->pos));
 	p->key = ft_xrealloc(p->key, r.t, sizeof(*p->key));
 	g->place = ft_xrealloc(g->place, r.t, sizeof(*g->place));
-	return ft_model_reserve(g->m, &r, err);
+	if (ft_model_reserve(g->m, &r, err) < 0)
+		return -1;
+	rows = ft_model_chunk(g->m);
+	ft_draws_release(&g->draws);
+	return ft_draws_open(&g->draws, ft_model_backend(g->m), g->o,
+			     rows < g->capseq ? rows : g->capseq,
+			     ft_model_config(g->m)->vocab,
+			     g->longest + (size_t)g->o->max_new, err);
 }
 
 /* Nothing is under way: room for what waits. */
-static int size_up(struct gen *g, struct ft_err *err)
+static int size_up(struct ft_gen *g, struct ft_err *err)
 {
 	struct sizes s = sizes_of(g);
 	size_t tokens, least = 0;
@@ -503,59 +568,22 @@ static int size_up(struct gen *g, struct ft_err *err)
 	return make_cache(g, places, err);
 }
 
-static void arrays(struct gen *g)
+static void arrays(struct ft_gen *g)
 {
 	g->capseq = sequences(g->o);
 	g->pass.seg = ft_xcalloc(g->capseq, sizeof(*g->pass.seg));
 	g->seq = ft_xcalloc(g->capseq, sizeof(*g->seq));
 	g->group = ft_xcalloc(g->capseq + 1, sizeof(struct group *));
 	g->queue = ft_xcalloc(g->capseq + 1, sizeof(*g->queue));
+	g->src = ft_xcalloc(g->capseq, sizeof(*g->src));
+	g->id = ft_xcalloc(g->capseq, sizeof(*g->id));
+	g->logp = ft_xcalloc(g->capseq, sizeof(*g->logp));
+	g->who = ft_xcalloc(g->capseq, sizeof(struct seq *));
 }
 
-static int draws(struct gen *g, struct ft_err *err)
+static void release(struct ft_gen *g)
 {
-	struct ftk *k = ft_model_backend(g->m);
-	size_t n = g->capseq, v = ft_model_config(g->m)->vocab, ws;
-
-	g->rows = ft_model_chunk(g->m);
-	ws = k->sample_ws(k, &(struct ftk_sample){.n = g->rows, .v = v});
-	g->src = ft_xcalloc(n, sizeof(*g->src));
-	g->id = ft_xcalloc(n, sizeof(*g->id));
-	g->logp = ft_xcalloc(n, sizeof(*g->logp));
-	g->who = ft_xcalloc(n, sizeof(struct seq *));
-	g->u = ft_xcalloc(g->rows, sizeof(*g->u));
-	g->top_k = ft_xcalloc(g->rows, sizeof(*g->top_k));
-	g->temperature = ft_xcalloc(g->rows, sizeof(float));
-	g->top_p = ft_xcalloc(g->rows, sizeof(float));
-	for (size_t i = 0; i < g->rows; i++) {
-		g->temperature[i] = (float)g->o->temperature;
-		g->top_p[i] = (float)g->o->top_p;
-		g->top_k[i] = (int32_t)g->o->top_k;
-	}
-	if (!(g->d_id = dev(g, g->rows, sizeof(int32_t), err)) ||
-	    !(g->d_u = dev(g, g->rows, sizeof(double), err)) ||
-	    !(g->d_k = dev(g, g->rows, sizeof(int32_t), err)) ||
-	    !(g->d_t = dev(g, g->rows, sizeof(float), err)) ||
-	    !(g->d_p = dev(g, g->rows, sizeof(float), err)) ||
-	    !(g->d_logp = dev(g, g->rows, k->real_size, err)) ||
-	    !(g->ws = dev(g, ws, 1, err)))
-		return -1;
-	k->put(k, g->d_k, g->top_k, g->rows * sizeof(int32_t));
-	k->put(k, g->d_t, g->temperature, g->rows * sizeof(float));
-	k->put(k, g->d_p, g->top_p, g->rows * sizeof(float));
-	return 0;
-}
-
-static void release(struct gen *g)
-{
-	struct ftk *k = ft_model_backend(g->m);
-	void *devs[] = {g->d_id, g->d_u,    g->d_k, g->d_t,
-			g->d_p,  g->d_logp, g->ws};
-
-	for (size_t i = 0; i < sizeof(devs) / sizeof(devs[0]); i++) {
-		if (devs[i])
-			k->free(k, devs[i]);
-	}
+	ft_draws_release(&g->draws);
 	free_cache(g);
 	for (size_t i = 0; i < g->nseq; i++) {
 		free(g->seq[i].ids);
@@ -572,16 +600,12 @@ static void release(struct gen *g)
 	free(g->id);
 	free(g->logp);
 	free(g->who);
-	free(g->u);
-	free(g->top_k);
-	free(g->temperature);
-	free(g->top_p);
 }
 
 /* --- a step --- */
 
 /* Have so many prompts wait, if there are as many. */
-static int fetch(struct gen *g, size_t n, struct ft_err *err)
+static int fetch(struct ft_gen *g, size_t n, struct ft_err *err)
 {
 	size_t most = ft_config_positions(ft_model_config(g->m));
 
@@ -608,7 +632,7 @@ static int fetch(struct gen *g, size_t n, struct ft_err *err)
 }
 
 /* Nothing is under way: what goes next is known before memory is taken. */
-static int begin(struct gen *g, struct ft_err *err)
+static int begin(struct ft_gen *g, struct ft_err *err)
 {
 	g->drain = false;
 	if (fetch(g, together(g->o), err) < 0)
@@ -617,12 +641,12 @@ static int begin(struct gen *g, struct ft_err *err)
 		return 0;
 	if (size_up(g, err) < 0)
 		return -1;
-	return g->d_id ? 0 : draws(g, err);
+	return 0;
 }
 
 /* A prompt that has come does not fit: memory may grow once nothing is under
    way; else it waits for others to be done. */
-static int grows(struct gen *g, bool *fits, struct ft_err *err)
+static int grows(struct ft_gen *g, bool *fits, struct ft_err *err)
 {
 	struct sizes s = {.longest = g->queue[0].n};
 
@@ -637,7 +661,7 @@ static int grows(struct gen *g, bool *fits, struct ft_err *err)
 }
 
 /* Take in what fits. */
-static int admit(struct gen *g, struct ft_err *err)
+static int admit(struct ft_gen *g, struct ft_err *err)
 {
 	size_t fresh = 0, samples = (size_t)g->o->samples, at, base;
 	bool fits;
@@ -674,10 +698,10 @@ static int admit(struct gen *g, struct ft_err *err)
 	return 0;
 }
 
-static int step(struct gen *g, struct ft_err *err)
+static int step(struct ft_gen *g, struct ft_err *err)
 {
 	struct ft_run run = {.adapter = g->a, .kv = &g->kv};
-	size_t nrow;
+	size_t nrow, rows;
 
 	if (admit(g, err) < 0)
 		return -1;
@@ -686,22 +710,51 @@ static int step(struct gen *g, struct ft_err *err)
 	run.place = g->place;
 	lay_out(g, &nrow);
 	ft_model_forward(g->m, &run, &g->pass);
-	for (size_t i = 0; i < nrow; i += g->rows)
-		draw(g, i, nrow - i < g->rows ? nrow - i : g->rows);
+	rows = g->draws.rows;
+	for (size_t i = 0; i < nrow; i += rows)
+		draw(g, i, nrow - i < rows ? nrow - i : rows);
 	return take(g, nrow, err);
+}
+
+struct ft_gen *ft_gen_new(struct ft_model *m, const struct ft_adapter *a,
+			  const struct ft_gen_opts *o)
+{
+	struct ft_gen *g = ft_xcalloc(1, sizeof(*g));
+
+	g->m = m;
+	g->a = a;
+	g->o = o;
+	arrays(g);
+	return g;
+}
+
+int ft_gen_run(struct ft_gen *g, const struct ft_gen_io *io, struct ft_err *err)
+{
+	int rc;
+
+	g->io = io;
+	g->next = 0;
+	g->end = false;
+	do
+		rc = step(g, err);
+	while (!rc && (g->nseq || g->nqueue || !g->end));
+	return rc;
+}
+
+void ft_gen_free(struct ft_gen *g)
+{
+	release(g);
+	free(g->held);
+	free(g);
 }
 
 int ft_generate(struct ft_model *m, const struct ft_adapter *a,
 		const struct ft_gen_opts *o, const struct ft_gen_io *io,
 		struct ft_err *err)
 {
-	struct gen g = {.m = m, .a = a, .o = o, .io = io};
-	int rc = 0;
+	struct ft_gen *g = ft_gen_new(m, a, o);
+	int rc = ft_gen_run(g, io, err);
 
-	arrays(&g);
-	do
-		rc = step(&g, err);
-	while (!rc && (g.nseq || g.nqueue || !g.end));
-	release(&g);
+	ft_gen_free(g);
 	return rc;
 }

@@ -13,7 +13,8 @@
 
 struct ft_gen_opts {
 	int64_t samples, max_new, top_k, batch; /* batch: sequences at a time */
-	double temperature, top_p;
+	double temperature, top_p, min_p;
+	double repetition_penalty; /* 1: none; of the prompt's tokens, too */
 	int64_t seed;
 	/* Bytes that all may take, and what is taken already; 0: any. */
 	size_t budget, taken;
@@ -21,7 +22,7 @@ struct ft_gen_opts {
 #define FT_GEN_DEFAULTS                                                      \
 	{                                                                    \
 		.samples = 1, .max_new = 256, .batch = 32, .temperature = 1, \
-		.top_p = 1                                                   \
+		.top_p = 1, .repetition_penalty = 1                          \
 	}
 
 struct ft_gen_prompt {
@@ -33,7 +34,7 @@ struct ft_gen_prompt {
 struct ft_gen_out {
 	size_t prompt, sample; /* prompts count from 0, as they came */
 	const int32_t *ids;    /* [n] with the end token, if it came */
-	const float *logps;    /* [n] before temperature and cuts */
+	const float *logps;    /* [n] before penalty, temperature and cuts */
 	size_t n;
 	bool stopped; /* an end token or the caller; else max_new */
 };
@@ -62,6 +63,19 @@ struct ft_gen_sizes {
 int ft_gen_plan(struct ft_model *m, const struct ft_adapter *a,
 		const struct ft_gen_opts *o, const struct ft_gen_sizes *all,
 		struct ft_plan *p, struct ft_err *err);
+
+/*
+ * A generator that is run again and again, as in a conversation: what a run's
+ * first prompt begins with and the run before has computed, prompt and answer,
+ * is not computed again.  o is read in each run; samples and batch stay as they
+ * are.  After -1 it can only be freed.
+ */
+struct ft_gen;
+struct ft_gen *ft_gen_new(struct ft_model *m, const struct ft_adapter *a,
+			  const struct ft_gen_opts *o);
+int ft_gen_run(struct ft_gen *g, const struct ft_gen_io *io,
+	       struct ft_err *err);
+void ft_gen_free(struct ft_gen *g);
 
 /* All prompts that io has.  Memory does not grow with their number: none is
    taken while one that came FT_GEN_AHEAD * batch before is not done. */

@@ -343,22 +343,25 @@ static int check_quantized(struct ft_model *m, struct ft_err *err)
 	return 0;
 }
 
-int ft_model_begin(struct ft_model **out, struct ftk *k, const char *dir,
-		   enum ft_hold hold, struct ft_err *err)
+static struct ft_model *new_model(struct ftk *k, enum ft_hold hold,
+				  const char *dir)
 {
 	struct ft_model *m = ft_xcalloc(1, sizeof(*m));
-	struct ft_carve c = {0};
 
 	m->k = k;
 	m->full = hold == FT_HOLD_TRAINED;
 	m->nf4 = hold == FT_HOLD_NF4;
 	m->dir = ft_xstrdup(dir);
-	if (ft_config_load(&m->cfg, dir, err) < 0)
-		goto fail;
+	return m;
+}
+
+/* Config and tensors are there: what they are made of. */
+static int begin(struct ft_model *m, struct ft_err *err)
+{
+	struct ft_carve c = {0};
+
 	m->w = ft_xcalloc(slots(&m->cfg), sizeof(*m->w));
 	m->act = ft_xcalloc(m->cfg.layers, sizeof(*m->act));
-	if (ft_st_open_dir(&m->st, dir, err) < 0)
-		goto fail;
 	ft_config_see(&m->cfg, &m->st);
 	if (m->cfg.tied)
 		check_tied(m);
@@ -367,16 +370,75 @@ int ft_model_begin(struct ft_model **out, struct ftk *k, const char *dir,
 	m->block.others = m->cfg.arch->nested != NULL;
 	if (check_quantized(m, err) < 0 || check_surplus(m, err) < 0 ||
 	    (m->full && check_tensors(m, err) < 0) ||
-	    lay_weights(m, &c, err) < 0) {
-		ft_err_at(err, dir, 0);
-		goto fail;
-	}
+	    lay_weights(m, &c, err) < 0)
+		return ft_err_at(err, m->dir, 0);
 	m->weight_bytes = c.n;
+	return 0;
+}
+
+int ft_model_begin(struct ft_model **out, struct ftk *k, const char *dir,
+		   enum ft_hold hold, struct ft_err *err)
+{
+	struct ft_model *m = new_model(k, hold, dir);
+
+	if (ft_config_load(&m->cfg, dir, err) < 0 ||
+	    ft_st_open_dir(&m->st, dir, err) < 0 || begin(m, err) < 0) {
+		ft_model_close(m);
+		return -1;
+	}
 	*out = m;
 	return 0;
-fail:
-	ft_model_close(m);
-	return -1;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct ft_tensor *)a)->name,
+		      ((const struct ft_tensor *)b)->name);
+}
+
+static void add_tensor(struct ft_st *st, const char *name, size_t n, size_t k)
+{
+	struct ft_tensor *t = &st->t[st->n++];
+
+	*t = (struct ft_tensor){
+		.name = ft_arena_strndup(&st->arena, name, strlen(name)),
+		.dtype = FT_BF16,
+		.ndim = k ? 2 : 1,
+		.shape = {n, k},
+		.numel = n * (k ? k : 1)};
+	t->nbytes = t->numel * ft_dtype_size(t->dtype);
+	st->ndata += t->nbytes;
+}
+
+int ft_model_imagine(struct ft_model **out, struct ftk *k,
+		     const struct ft_config *c, enum ft_hold hold,
+		     struct ft_err *err)
+{
+	struct ft_model *m = new_model(k, hold, c->arch->type);
+	char name[FT_NAME_MAX + 16];
+	struct walk w;
+
+	m->cfg = *c;
+	m->st.t = ft_xcalloc(2 * slots(c), sizeof(*m->st.t));
+	for (size_t i = 0; i < slots(c); i++) {
+		if (!walk_at(&w, c, i))
+			continue;
+		snprintf(name, sizeof(name), "%s.weight", w.name);
+		if (w.weight)
+			add_tensor(&m->st, name, w.turned ? w.k : w.n,
+				   w.turned ? w.n : w.k);
+		snprintf(name, sizeof(name), "%s.bias", w.name);
+		if (w.bias)
+			add_tensor(&m->st, name, w.n, 0);
+	}
+	qsort(m->st.t, m->st.n, sizeof(*m->st.t), by_name);
+	m->st.by_name = true;
+	if (begin(m, err) < 0) {
+		ft_model_close(m);
+		return -1;
+	}
+	*out = m;
+	return 0;
 }
 
 static int load_block(struct ft_model *m, struct ft_err *err)

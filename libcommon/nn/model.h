@@ -96,6 +96,11 @@ int ft_model_open(struct ft_model **m, struct ftk *k, const char *dir,
 int ft_model_begin(struct ft_model **m, struct ftk *k, const char *dir,
 		   enum ft_hold hold, struct ft_err *err);
 int ft_model_load(struct ft_model *m, struct ft_err *err);
+/* A model begun without files, as if there were some in bfloat16: to ask what
+   it takes. */
+int ft_model_imagine(struct ft_model **m, struct ftk *k,
+		     const struct ft_config *c, enum ft_hold hold,
+		     struct ft_err *err);
 /*
  * Count, from ft_model_begin on, into p: the weights; what ft_model_reserve
  * takes.  The last is the same for any number of threads up to 16; more of

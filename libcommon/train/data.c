@@ -205,6 +205,20 @@ out:
 	return rc;
 }
 
+void ft_data_imagine(struct ft_data *d, size_t nrow, size_t length)
+{
+	int32_t *ids = ft_xcalloc(length + 1, sizeof(*ids));
+	const int32_t *seg[2] = {ids, ids};
+	size_t len[2] = {0, length};
+
+	*d = (struct ft_data){.longest = length, .epoch = -1};
+	d->file = ft_xcalloc(1, sizeof(*d->file));
+	d->file->n = 1;
+	for (size_t i = 0; i < nrow; i++)
+		ft_tokens_add(&d->b, (int64_t)i, 2, seg, len, NULL);
+	free(ids);
+}
+
 void ft_data_release(struct ft_data *d)
 {
 	if (d->file) {

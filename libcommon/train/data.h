@@ -39,6 +39,9 @@ struct ft_data_want {
 };
 int ft_data_load(struct ft_data *d, const char *path,
 		 const struct ft_data_want *w, struct ft_err *err);
+/* nrow rows of one branch and so many tokens each, as if they had been loaded:
+   for plans. */
+void ft_data_imagine(struct ft_data *d, size_t nrow, size_t length);
 /* Row i with its tokens, as row 0 of what is returned: until the next call.
    What cannot be read is zeros, and ft_data_check has the reason. */
 const struct ft_tokens *ft_data_row(const struct ft_data *d, size_t i);

@@ -178,6 +178,23 @@ int ft_fit(struct ft_trainer *t, struct ft_err *err)
 	return 0;
 }
 
+int ft_fit_imagine(struct ft_trainer *t, const struct ft_config *c,
+		   size_t length, struct ft_err *err)
+{
+	struct ft_train_opts *o = t->o;
+	enum ft_hold hold = o->full              ? FT_HOLD_TRAINED
+			    : o->compute.in_4bit ? FT_HOLD_NF4
+						 : FT_HOLD_FROZEN;
+
+	if (ft_compute_open(&t->l, &o->compute, err) < 0 ||
+	    ft_model_imagine(&t->l.model, t->l.k, c, hold, err) < 0 ||
+	    ft_trainer_block(t, err) < 0)
+		return -1;
+	ft_data_imagine(&t->data, (size_t)(o->batch * o->accumulation), length);
+	ft_data_deal(&t->data, o);
+	return ft_fit(t, err);
+}
+
 int ft_fit_take(struct ft_trainer *t, struct ft_err *err)
 {
 	struct ft_carve c = {0};

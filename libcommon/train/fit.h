@@ -18,6 +18,13 @@
  * FT_EXIT_SYS, and the least that does, when nothing fits.
  */
 int ft_fit(struct ft_trainer *t, struct ft_err *err);
+/*
+ * The same, into t->plan, for a model of which there is no more than a config,
+ * and rows of one length, as many as a step has.  t has o (with plan) and
+ * method; it is to be released.
+ */
+int ft_fit_imagine(struct ft_trainer *t, const struct ft_config *c,
+		   size_t length, struct ft_err *err);
 /* Take what was planned for the model's passes and their rows. */
 int ft_fit_take(struct ft_trainer *t, struct ft_err *err);
 

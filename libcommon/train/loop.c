@@ -51,7 +51,7 @@ static void release_signals(void)
 
 /* --- getting ready --- */
 
-static int open_adapter(struct ft_trainer *t, struct ft_err *err)
+int ft_trainer_block(struct ft_trainer *t, struct ft_err *err)
 {
 	struct ft_train_opts *o = t->o;
 
@@ -60,7 +60,7 @@ static int open_adapter(struct ft_trainer *t, struct ft_err *err)
 		return 0;
 	}
 	if (!t->l.has_adapter) {
-		if (ft_adapter_new(&t->l.adapter, t->l.k,
+		if (ft_adapter_new(&t->l.adapter, o->plan ? NULL : t->l.k,
 				   ft_model_config(t->l.model), &o->lora,
 				   (uint64_t)o->compute.seed, err) < 0)
 			return -1;
@@ -145,7 +145,7 @@ static int prepare(struct ft_trainer *t, const char *stream, struct ft_err *err)
 	if (ft_load_begin(&t->l, &o->compute, o->model, o->adapter, o->base,
 			  o->full, err) < 0 ||
 	    (!o->plan && check_apart(t, err) < 0) ||
-	    load_data(t, stream, err) < 0 || open_adapter(t, err) < 0 ||
+	    load_data(t, stream, err) < 0 || ft_trainer_block(t, err) < 0 ||
 	    ft_fit(t, err) < 0)
 		return -1;
 	if (o->plan)

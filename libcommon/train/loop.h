@@ -87,6 +87,9 @@ int ft_train(struct ft_trainer *t, const char *stream, int *signal,
 	     struct ft_err *err);
 void ft_trainer_release(struct ft_trainer *t);
 
+/* What is trained, once the model is begun: a new adapter (of a plan without
+   values), the one that was loaded, or the model. */
+int ft_trainer_block(struct ft_trainer *t, struct ft_err *err);
 /* Lay rows into t->pass. */
 void ft_trainer_pass(struct ft_trainer *t, const struct ft_data *d,
 		     const size_t *rows, size_t n);

@@ -53,6 +53,9 @@ gen() {
 	no "temperature" -m "$M" --temperature nan "$P"
 	no "top-p" -m "$M" --top-p 0 "$P"
 	no "top-p" -m "$M" --top-p 1.5 "$P"
+	no "min-p" -m "$M" --min-p 1.5 "$P"
+	no "min-p" -m "$M" --min-p -0.1 "$P"
+	no "repetition-penalty" -m "$M" --repetition-penalty 0 "$P"
 	no "max-new-tokens" -m "$M" --max-new-tokens 0 "$P"
 	no "--base" -m "$M" --base "$M" "$P"
 	mkdir "$T/bare"
@@ -228,6 +231,39 @@ gen() {
 	cmp <(head -n 3 "$T/all") "$T/three"
 }
 
+@test "min-p leaves what is probable enough; a repetition penalty what is new" {
+	ids() {
+		ft-generate -q -m "$M" -n 100 --max-new-tokens 1 --completion-ids -p "Text(" --temperature 3 "$@" |
+			field completion_ids - | sort -u | wc -l
+	}
+	[ "$(ids)" -gt "$(ids --min-p 0.3)" ]
+	[ "$(ids --min-p 1)" -eq 1 ]
+	# greedy: no token twice where it costs that much
+	twice() {
+		sed -E 's/.*"completion_ids":\[([^]]*)\].*/\1/' "$1" | while IFS= read -r l; do
+			tr ',' '\n' <<<"$l" | sort | uniq -d
+		done | wc -l
+	}
+	gen --temperature 0 --max-new-tokens 40 --completion-ids --logps "$P" >"$T/plain"
+	gen --temperature 0 --max-new-tokens 40 --completion-ids --logps --repetition-penalty 50 "$P" >"$T/new"
+	[ "$(twice "$T/plain")" -gt 0 ]
+	[ "$(twice "$T/new")" -eq 0 ]
+	# for any batch and any number of threads, greedy or drawn
+	local n how
+	for how in "--temperature 0" "--temperature 0.9 --min-p 0.02 -n 3"; do
+		# shellcheck disable=SC2086
+		for n in "1 1" "4 3" "2 64"; do
+			ft-generate -q -m "$M" --max-new-tokens 12 --repetition-penalty 1.3 $how \
+				--threads "${n% *}" --batch-size "${n#* }" "$P" >"$T/$n"
+			cmp "$T/1 1" "$T/$n"
+		done
+	done
+	# hardly any temperature: greedy
+	gen --dtype float32 --temperature 1e-9 --repetition-penalty 1.5 --logps -p "Text(" >"$T/b"
+	gen --dtype float32 --temperature 0 --repetition-penalty 1.5 --logps -p "Text(" >"$T/c"
+	cmp "$T/b" "$T/c"
+}
+
 @test "stop strings: cut before the first, wherever tokens end" {
 	stops() {
 		local text=$1 reason=$2
@@ -291,7 +327,8 @@ gen() {
 		printf '{"prompt_ids":%s}\n' "$id"
 	done >"$T/ids"
 	local t
-	for t in 1 0.3; do
+	for t in "1" "0.3" "1 --repetition-penalty 1.7 --min-p 0.1"; do
+		# shellcheck disable=SC2086
 		gen -n 3 --dtype float32 --temperature $t --completion-ids --logps "$T/ids" >"$T/o"
 		[ "$(wc -l <"$T/o")" -eq 12 ]
 		# its tokens scored by the training forward

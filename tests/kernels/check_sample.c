@@ -6,7 +6,7 @@
  * A token owns an interval of u; one drawn with a u within 1e-5 of the
  * interval's ends is right too, since masses are summed from floats.  Where
  * the mass at top_p's cut is within 1e-6 of it either cut is right, and the
- * draw is not judged.
+ * draw is not judged; so at min_p's.
  */
 #include "tests/kernels/check.h"
 
@@ -25,12 +25,19 @@ static int by_draw(const void *a, const void *b)
 	return x->id < y->id ? -1 : x->id > y->id;
 }
 
+/* How a row is drawn. */
+struct by {
+	double temp, top_p, min_p, u;
+	size_t k;
+};
+
 /* Is id right for u?  t is scratch. */
-static int right(const float *x, size_t v, double temp, size_t k, double p,
-		 double u, int32_t id, struct tok *t)
+static int right(const float *x, size_t v, const struct by *by, int32_t id,
+		 struct tok *t)
 {
+	double temp = by->temp, p = by->top_p, u = by->u;
 	double sum = 0, part = 0, end = 0, max = -INFINITY;
-	size_t n = k && k < v ? k : v;
+	size_t n = by->k && by->k < v ? by->k : v;
 
 	if (id < 0 || (size_t)id >= v)
 		return 0;
@@ -49,8 +56,14 @@ static int right(const float *x, size_t v, double temp, size_t k, double p,
 		if (part >= p * sum)
 			n = i + 1;
 	}
-	for (size_t i = sum = 0; i < n; i++)
-		sum += t[i].p;
+	for (size_t i = sum = 0; i < n; i++) {
+		if (by->min_p > 0 && fabs(t[i].p / by->min_p - 1) < 1e-6)
+			return 1;
+		if (t[i].p < by->min_p)
+			n = i;
+		else
+			sum += t[i].p;
+	}
 	for (size_t i = 0; i < n; i++) {
 		double begin = end;
 
@@ -65,15 +78,16 @@ struct how {
 	size_t v;
 	float spread; /* of the logits; 0: all equal */
 	int coarse;   /* whole numbers, so many ties */
+	float penalty;
 };
 
-enum { ROWS = 60 };
+enum { ROWS = 60, SEEN = 40 };
 
 struct drawn {
 	struct ctx c;
-	float *x, *temp, *top_p, *logp;
+	float *x, *temp, *top_p, *min_p, *logp;
 	double *u;
-	int32_t *k, *id;
+	int32_t *k, *id, *seen, *seen_at;
 };
 
 static void draw(struct drawn *d, struct ftk *k, const struct how *h)
@@ -81,23 +95,30 @@ static void draw(struct drawn *d, struct ftk *k, const struct how *h)
 	static const float temps[] = {0, 1, 0.7f, 2.5f, 0.05f};
 	static const int32_t ks[] = {0, 1, 5, 50, 1000000};
 	static const float ps[] = {1, 0.9f, 0.5f, 0.05f};
+	static const float mins[] = {0, 0.1f, 0.6f, 1e-9f, 1};
 	struct ctx *c = &d->c;
-	struct ftk_sample a = {.n = ROWS, .v = h->v};
+	struct ftk_sample a = {.n = ROWS, .v = h->v, .penalty = h->penalty};
 
 	d->c = (struct ctx){.k = k, .seed = 5};
 	a.logits = d->x = fill(c, ROWS * h->v, 0, h->spread, 0);
 	a.u = d->u = new_buf(c, ROWS * sizeof(double), 0);
 	a.temperature = d->temp = new_buf(c, ROWS * sizeof(float), 0);
 	a.top_p = d->top_p = new_buf(c, ROWS * sizeof(float), 0);
+	a.min_p = d->min_p = new_buf(c, ROWS * sizeof(float), 0);
 	a.top_k = d->k = new_buf(c, ROWS * sizeof(int32_t), 0);
+	a.seen = d->seen = indexes(c, ROWS * SEEN, h->v);
+	a.seen_at = d->seen_at = new_buf(c, (ROWS + 1) * sizeof(int32_t), 0);
 	a.id = d->id = new_buf(c, ROWS * sizeof(int32_t), 1);
 	a.logp = d->logp = out(c, ROWS);
 	for (size_t i = 0; h->coarse && i < ROWS * h->v; i++)
 		d->x[i] = roundf(d->x[i]);
+	d->seen_at[0] = 0;
 	for (size_t i = 0; i < ROWS; i++) {
 		d->temp[i] = temps[i % 5];
 		d->k[i] = ks[i / 2 % 5];
 		d->top_p[i] = ps[i / 3 % 4];
+		d->min_p[i] = mins[i / 4 % 5];
+		d->seen_at[i + 1] = d->seen_at[i] + (int32_t)(i % SEEN);
 		d->u[i] = i % 7 ? (double)number(c) * 0.5 + 0.5
 				: (double)(i % 2) * 0.999999999;
 	}
@@ -105,37 +126,58 @@ static void draw(struct drawn *d, struct ftk *k, const struct how *h)
 	k->sample(k, &a);
 }
 
+/* Row i's logits as they are drawn from: y. */
+static void penalise(const struct drawn *d, const struct how *h, size_t i,
+		     float *y)
+{
+	const float *x = d->x + i * h->v;
+
+	memcpy(y, x, h->v * sizeof(*y));
+	for (int32_t j = d->seen_at[i]; h->penalty > 0 && j < d->seen_at[i + 1];
+	     j++) {
+		int32_t id = d->seen[j];
+
+		y[id] = x[id] > 0 ? x[id] / h->penalty : x[id] * h->penalty;
+	}
+}
+
 static void check_draws(struct ftk *k, const struct how *h)
 {
 	struct drawn d;
 	struct tok *t = malloc(h->v * sizeof(*t));
+	float *y = malloc(h->v * sizeof(*y));
 	size_t wrong = 0;
 	double err = 0;
 
 	draw(&d, k, h);
 	for (size_t i = 0; i < ROWS; i++) {
 		const float *x = d.x + i * h->v;
+		const struct by by = {(double)d.temp[i], (double)d.top_p[i],
+				      (double)d.min_p[i], d.u[i],
+				      (size_t)d.k[i]};
 		double sum = 0, want;
-		int ok = right(x, h->v, (double)d.temp[i], (size_t)d.k[i],
-			       (double)d.top_p[i], d.u[i], d.id[i], t);
+		int ok;
 
+		penalise(&d, h, i, y);
+		ok = right(y, h->v, &by, d.id[i], t);
 		if (!ok)
-			printf("# row %zu: T %g k %d p %g u %g: %d\n", i,
-			       (double)d.temp[i], d.k[i], (double)d.top_p[i],
-			       d.u[i], d.id[i]);
+			printf("# row %zu: T %g k %d p %g min %g u %g: %d\n", i,
+			       by.temp, d.k[i], by.top_p, by.min_p, by.u,
+			       d.id[i]);
 		wrong += !ok;
 		for (size_t j = 0; ok && j < h->v; j++)
 			sum += exp((double)x[j]);
 		want = ok ? (double)x[d.id[i]] - log(sum) : 0;
 		err = fmax(err, ok ? fabs(want - (double)d.logp[i]) : 0);
 	}
-	CHECK(!wrong, "%s: %zu logits about %g: tokens", k->isa, h->v,
-	      (double)h->spread);
+	CHECK(!wrong, "%s: %zu logits about %g, penalty %g: tokens", k->isa,
+	      h->v, (double)h->spread, (double)h->penalty);
 	CHECK(err < 2e-6 * fmax(1, 3 * (double)h->spread),
 	      "%s: their log-probabilities: %.2g", k->isa, err);
 	CHECK(guards_whole(&d.c), "%s: guards", k->isa);
 	release(&d.c);
 	free(t);
+	free(y);
 }
 
 /* Logits of -inf are never drawn. */
@@ -199,9 +241,11 @@ static void check_exp(struct ftk *k)
 int main(void)
 {
 	static const struct how hows[] = {
-		{1, 3, 0},    {2, 1, 0},      {37, 5, 0},
-		{500, 3, 1},  {1000, 0, 0},   {3001, 8, 0},
-		{3001, 1, 0}, {20000, 12, 1}, {2000, 300, 0},
+		{1, 3, 0, 0},     {2, 1, 0, 0},         {37, 5, 0, 0},
+		{500, 3, 1, 0},   {1000, 0, 0, 0},      {3001, 8, 0, 0},
+		{3001, 1, 0, 0},  {20000, 12, 1, 0},    {2000, 300, 0, 0},
+		{37, 5, 0, 1.3f}, {3001, 8, 0, 1.2f},   {500, 3, 1, 0.5f},
+		{1, 3, 0, 2},     {20000, 12, 1, 1.5f},
 	};
 	static const char *const isas[] = {"scalar", "avx2", "avx512"};
 

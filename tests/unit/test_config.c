@@ -396,6 +396,20 @@ static void files(void)
 	CHECK(ft_config_load(&c, scratch(), &err) < 0 &&
 		      strstr(err.where, "generation_config.json"),
 	      "a torn one is an error: %s", err.msg);
+	scratch_file("generation_config.json", "[7]", 3);
+	CHECK(ft_config_load(&c, scratch(), &err) < 0 &&
+		      err.code == FT_EXIT_DATA &&
+		      strstr(err.msg, "not a JSON object"),
+	      "one that is no object: %s", err.msg);
+	scratch_file("generation_config.json", "{\"eos_token_id\":[-7]}", 21);
+	CHECK(ft_config_load(&c, scratch(), &err) < 0 &&
+		      strstr(err.msg, "eos_token_id is not a token id"),
+	      "one with an id that is none: %s", err.msg);
+	remove(scratch_path("generation_config.json"));
+	mkdir(scratch_path("generation_config.json"), 0777);
+	CHECK(ft_config_load(&c, scratch(), &err) < 0 &&
+		      err.code == FT_EXIT_SYS,
+	      "one that cannot be read: %s", err.msg);
 	scratch_file("config.json", config, sizeof(config) - 4);
 	CHECK(ft_config_load(&c, scratch(), &err) < 0 &&
 		      err.code == FT_EXIT_DATA,

@@ -140,6 +140,101 @@ static void growth(struct eng *e)
 	CHECK(same, "each as if it were alone");
 }
 
+/* --- a conversation -------------------------------------------------------- */
+
+enum { TALK = 400 };
+
+struct talk {
+	int32_t ids[TALK], out[TALK];
+	float logps[TALK];
+	size_t n, nout;
+	bool given;
+};
+
+static int talk_next(void *self, struct ft_gen_prompt *p, struct ft_err *err)
+{
+	struct talk *t = self;
+
+	(void)err;
+	*p = (struct ft_gen_prompt){.ids = t->ids, .n = t->n, .key = t->n};
+	t->given = !t->given;
+	return t->given;
+}
+
+static int talk_done(void *self, const struct ft_gen_out *o, struct ft_err *err)
+{
+	struct talk *t = self;
+
+	(void)err;
+	t->nout = o->n;
+	memcpy(t->out, o->ids, o->n * sizeof(*o->ids));
+	memcpy(t->logps, o->logps, o->n * sizeof(*o->logps));
+	return 0;
+}
+
+/* Turns of one generator, each as if it were the only one.  Of each turn a few
+   tokens of the answer are forgotten, and others added. */
+static void conversation(struct eng *e, const char *config, size_t budget)
+{
+	static const size_t add[] = {5, 1, 40, 2, 70, 3},
+			    drop[] = {0, 0, 3, 1, 60, 0};
+	struct ft_gen_opts o = FT_GEN_DEFAULTS;
+	static struct talk t, alone;
+	const struct ft_gen_io io = {
+		.self = &t, .next = talk_next, .done = talk_done};
+	const struct ft_gen_io io1 = {
+		.self = &alone, .next = talk_next, .done = talk_done};
+	struct ft_err err = {0};
+	struct ft_gen *g;
+	bool same = true;
+	double far = 0;
+
+	o.batch = 1;
+	o.repetition_penalty = 1.1;
+	o.budget = budget;
+	g = ft_gen_new(e->m, NULL, &o);
+	t = (struct talk){0};
+	for (size_t i = 0; i < 6; i++) {
+		t.n -= drop[i];
+		for (size_t j = 0; j < add[i]; j++, t.n++)
+			t.ids[t.n] = (int32_t)((t.n * 5 + j) % 11 + 1);
+		/* what there is room for may shrink and grow again */
+		o.max_new = i == 2 ? 9 : 20;
+		alone = t;
+		if (ft_gen_run(g, &io, &err) < 0 ||
+		    ft_generate(e->m, NULL, &o, &io1, &err) < 0)
+			eng_die("talk", &err);
+		for (size_t j = 0; j < t.nout; j++)
+			far = fmax(far, fabs((double)t.logps[j] -
+					     (double)alone.logps[j]));
+		if (!t.nout || t.nout != alone.nout ||
+		    memcmp(t.out, alone.out, t.nout * sizeof(*t.out)) != 0)
+			same = false;
+		memcpy(t.ids + t.n, t.out, t.nout * sizeof(*t.out));
+		t.n += t.nout;
+	}
+	CHECK(same && far < 1e-5,
+	      "a conversation of %zu tokens, %s%s: each turn as if alone, %.1g",
+	      t.n, config, budget ? ", in little memory" : "", far);
+	ft_gen_free(g);
+}
+
+static void conversations(void)
+{
+	static const char *const dirs[] = {GOLDEN "mha", GOLDEN "gemma3_text",
+					   GOLDEN "qwen3"};
+	struct eng e;
+
+	for (size_t i = 0; i < 3; i++) {
+		if (!eng_backend(&e, "cpu", NULL, 2))
+			eng_die("cpu", NULL);
+		eng_model(&e, dirs[i], NULL, false);
+		conversation(&e, dirs[i], 0);
+		conversation(&e, dirs[i], 64 << 20);
+		eng_close(&e);
+	}
+}
+
 int main(void)
 {
 	struct eng e;
@@ -151,5 +246,6 @@ int main(void)
 	bounds(&e);
 	growth(&e);
 	eng_close(&e);
+	conversations();
 	return test_done();
 }

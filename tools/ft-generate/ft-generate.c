@@ -4,25 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "libcommon/base/die.h"
 #include "libcommon/base/mem.h"
 #include "libcommon/io/rows.h"
-#include "libcommon/nn/generate.h"
-#include "libcommon/nn/open.h"
-#include "libcommon/text/chat.h"
-#include "libcommon/text/tokenizer.h"
-
-struct cmdline {
-	const char *model, *adapter, *base, *out, *map, *prompt, *memory;
-	const char *chat_template;
-	bool plan, json, chat;
-	struct ft_compute compute;
-	struct ft_gen_opts gen;
-	struct ft_opt_list stop;
-	bool zstd, ids, logps, no_specials;
-	int64_t max_prompt;
-};
+#include "tools/ft-generate/generate.h"
 
 /* A sample that ended and waits for those before it. */
 struct sample {
@@ -227,10 +214,8 @@ static int on_next(void *self, struct ft_gen_prompt *p, struct ft_err *err)
 
 /* --- samples --- */
 
-/* Where the first stop string in s begins, looking at what the last added
-   bytes may have completed; SIZE_MAX when there is none. */
-static size_t find_stop(const struct cmdline *cmd, const char *s, size_t n,
-			size_t added)
+size_t find_stop(const struct cmdline *cmd, const char *s, size_t n,
+		 size_t added)
 {
 	size_t best = SIZE_MAX;
 
@@ -478,8 +463,26 @@ static void load(struct job *j)
 		check(ft_load_weights(&j->l, &err), &err);
 }
 
+/* Is there somebody to talk with, and nothing else asked for? */
+static bool converses(const struct cmdline *cmd, bool files)
+{
+	bool rows = files || cmd->prompt || cmd->out || cmd->map || cmd->plan ||
+		    cmd->zstd || cmd->ids || cmd->logps || cmd->gen.samples > 1;
+
+	if (cmd->interactive && !cmd->chat)
+		ft_die(FT_EXIT_USAGE, "--interactive belongs to --chat");
+	if (cmd->interactive && rows)
+		ft_die(FT_EXIT_USAGE,
+		       "--interactive: there are no rows to read or to write");
+	return cmd->interactive ||
+	       (cmd->chat && !rows && isatty(STDIN_FILENO) &&
+		isatty(STDOUT_FILENO));
+}
+
 int main(int argc, char **argv)
 {
+	enum { LONG_ANSWER = 1024 };
+
 	struct cmdline cmd = {.compute = FT_COMPUTE_DEFAULTS,
 			      .gen = FT_GEN_DEFAULTS};
 	const struct ft_opt table[] = {
@@ -497,12 +500,22 @@ int main(int argc, char **argv)
 		       "one prompt instead of rows"),
 		FT_FLAG(0, "chat", &cmd.chat,
 			"rows of messages, through the model's chat template"),
+		FT_FLAG(0, "interactive", &cmd.interactive,
+			"converse, whether this is a terminal or not"),
 		FT_STR(0, "chat-template", &cmd.chat_template, "NAME|FILE",
 		       "the template of that name, or in that file"),
 		FT_INT('n', "num-samples", &cmd.gen.samples, 1, 65536, "N",
 		       "samples of each prompt"),
-		FT_INT(0, "max-new-tokens", &cmd.gen.max_new, 1, 1 << 20, "N",
-		       "longest completion"),
+		{0,
+		 "max-new-tokens",
+		 FT_KIND_INT,
+		 {.i = &cmd.gen.max_new},
+		 1,
+		 1 << 20,
+		 "N",
+		 "longest completion",
+		 0,
+		 &cmd.max_given},
 		FT_INT(0, "max-prompt-length", &cmd.max_prompt, 0, 1 << 24, "N",
 		       "refuse longer prompts (0: take all)"),
 		FT_REAL(0, "temperature", &cmd.gen.temperature, 0, 100, "X",
@@ -511,6 +524,11 @@ int main(int argc, char **argv)
 		       "draw among the N most probable (0: all)"),
 		FT_REAL(0, "top-p", &cmd.gen.top_p, 1e-9, 1, "X",
 			"draw among the most probable that make up X"),
+		FT_REAL(0, "min-p", &cmd.gen.min_p, 0, 1, "X",
+			"draw among those X times as probable as the first (0: all)"),
+		FT_REAL(0, "repetition-penalty", &cmd.gen.repetition_penalty,
+			1e-3, 1e3, "X",
+			"above 1 makes tokens that were there less probable"),
 		FT_LIST(0, "stop", &cmd.stop, "TEXT",
 			"end where this text comes; may be repeated"),
 		FT_FLAG(0, "completion-ids", &cmd.ids, "write token ids too"),
@@ -544,11 +562,17 @@ int main(int argc, char **argv)
 			    &err),
 	      &err);
 	cmd.gen.seed = cmd.compute.seed;
+	cmd.interactive = converses(&cmd, i < argc);
+	if (cmd.interactive && !cmd.max_given)
+		cmd.gen.max_new = LONG_ANSWER;
 	load(&j);
 	cmd.gen.taken = ft_plan_total(&j.plan);
 	if (!cmd.plan)
 		check(ft_output_open(&j.out, cmd.out, cmd.zstd, &err), &err);
-	run(&j, argv + i, argc - i);
+	if (cmd.interactive)
+		talk(&cmd, &j.l, j.tok, j.chat, j.out);
+	else
+		run(&j, argv + i, argc - i);
 	if (j.out)
 		check(ft_output_commit(j.out, &err), &err);
 	ft_chat_free(j.chat);
