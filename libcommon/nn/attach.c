@@ -10,12 +10,12 @@
 
 enum { SOME = 16384 }; /* numbers that pass through the host at a time */
 
-/* A handle of parameters [n, k] of the adapter. */
-static void lay_handle(const struct ft_adapter *a, struct ft_carve *c,
-		       size_t off, size_t n, size_t k, unsigned use,
-		       struct ftk_weight **w)
+/* A handle of parameters [n, k] of the adapter.  For a plan the adapter may
+   have no values. */
+static void lay_handle(const struct ft_adapter *a, struct ftk *be,
+		       struct ft_carve *c, size_t off, size_t n, size_t k,
+		       unsigned use, struct ftk_weight **w)
 {
-	struct ftk *be = a->b.k;
 	struct ftk_matrix m = {
 		.type = be->real, .n = n, .k = k, .use = use | FTK_W_TRAINED};
 	void *mem = ft_take(c, be->weight_bytes(be, &m), 1);
@@ -53,9 +53,9 @@ static void lay(struct ft_adapter *a, const struct ft_model *m,
 		struct ftk_row_norms norms = {.k = l->k, .r = l->r};
 
 		if (l->slot == FT_EMBED) {
-			lay_handle(a, c, l->off_a, l->k, l->r, FTK_W_ROWS,
+			lay_handle(a, k, c, l->off_a, l->k, l->r, FTK_W_ROWS,
 				   &l->a);
-			lay_handle(a, c, l->off_b, l->n, l->r,
+			lay_handle(a, k, c, l->off_b, l->n, l->r,
 				   FTK_W_FORWARD | FTK_W_BACKWARD, &l->b);
 		}
 		if (!a->dora)
@@ -69,7 +69,7 @@ static void lay(struct ft_adapter *a, const struct ft_model *m,
 
 		ft_config_shape(&m->cfg, w->slot, &n, &in);
 		if (in)
-			lay_handle(a, c, w->w.off_w, n, in,
+			lay_handle(a, k, c, w->w.off_w, n, in,
 				   ft_slot_use(w->slot), &w->w.w);
 		if (c->base)
 			ft_weight_bind(&w->w, &a->b, &m->cfg, w->slot);

@@ -448,6 +448,16 @@ sft() {
 	done
 }
 
+# split DTYPE STEPS TOLERANCE: losses with LoRA, rows together or apart.
+split() {
+	local o=(--max-steps "$2" --lora-dropout 0.2 --dtype "$1")
+	sft "$T/$1.1" "${o[@]}"
+	sft "$T/$1.2" "${o[@]}" --micro-batch-tokens 1
+	field loss "$T/$1.1/train.metrics.jsonl" >"$T/$1.1.loss"
+	field loss "$T/$1.2/train.metrics.jsonl" >"$T/$1.2.loss"
+	near_all "$T/$1.1.loss" "$T/$1.2.loss" "$3"
+}
+
 @test "another split or packing of a step's rows gives the same gradient" {
 	# SGD with rate 1 from the same weights: the weights show the gradient
 	local g=(--full --optim sgd --learning-rate 1 --lr-scheduler-type constant
@@ -466,11 +476,9 @@ sft() {
 		near_tensors "$T/$o/model.safetensors" "$T/a/model.safetensors" 1e-5
 	done
 	cmp "$T/a/model.safetensors" "$T/b/model.safetensors"
-	sft "$T/l1" --max-steps 10 --lora-dropout 0.2
-	sft "$T/l2" --max-steps 10 --lora-dropout 0.2 --micro-batch-tokens 1
-	field loss "$T/l1/train.metrics.jsonl" >"$T/l1.loss"
-	field loss "$T/l2/train.metrics.jsonl" >"$T/l2.loss"
-	near_all "$T/l1.loss" "$T/l2.loss" 1e-4
+	# in bfloat16 a weight may be rounded to another side after some steps
+	split float32 10 1e-6
+	split bfloat16 3 1e-4
 }
 
 @test "a step of plain descent is as long as the rate times the clipped gradient" {
