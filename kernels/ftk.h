@@ -199,6 +199,42 @@ struct ftk_lora_backward {
 	void *ws;
 };
 
+/* Lengths of the rows of W [n, k] + scale * B [n, r] * A [r, k]: norm REAL
+   [n]. */
+struct ftk_row_norms {
+	void *norm;
+	const struct ftk_weight *w;
+	const void *a, *b; /* REAL */
+	size_t n, k, r;
+	float scale;
+	void *ws;
+};
+/* y [m, n] = (num / den + shift) * x + bias, column by column (+ y with
+   accumulate); without num shift stands alone.  y may be x's own memory. */
+struct ftk_columns {
+	void *y;
+	const void *x;
+	const void *num, *den; /* REAL [n]; or num NULL */
+	const void *bias;      /* REAL [n] or NULL */
+	float shift;
+	size_t m, n;
+	int accumulate;
+};
+/* Where shift is 0: dx = num / den * dy, which may be x's own memory, and
+   dnum REAL [n] += column sums of dy * x / den: den is a constant. */
+struct ftk_columns_backward {
+	void *dx, *dnum;
+	const void *dy, *x, *num, *den;
+	size_t m, n;
+};
+/* y [m, n] = drop(x), which may be the same memory. */
+struct ftk_drop {
+	void *y;
+	const void *x;
+	size_t m, n;
+	struct ftk_dropout drop;
+};
+
 /*
  * Linear layers that read the same x (q, k and v; gate and up): first base[i],
  * then lora[i] to the same y, where it is wanted: lora is NULL, or its r 0, where

@@ -140,8 +140,50 @@ static void layer_needs(struct ft_model *m, struct need *a,
 	}
 }
 
-/* Before the weights are read handles without contents answer.  -1: there is
-   no memory even for their outlines. */
+/* Before there are weights handles without contents answer.  -1: there is no
+   memory even for their outlines. */
+static int ask(struct ft_model *m, struct need *a, struct group g)
+{
+	void *mem[FTK_LINEAR_MAX] = {NULL};
+	bool none = false;
+
+	for (size_t i = 0; i < g.n; i++) {
+		if (g.w[i])
+			continue;
+		mem[i] = a->k->alloc(a->k, a->k->weight_bytes(a->k, &g.mat[i]));
+		none |= !mem[i];
+		if (mem[i])
+			g.w[i] = a->k->weight_make(a->k, mem[i], &g.mat[i]);
+	}
+	if (!none)
+		layer_needs(m, a, &g);
+	for (size_t i = 0; i < g.n; i++)
+		if (mem[i])
+			a->k->free(a->k, mem[i]);
+	return none ? -1 : 0;
+}
+
+/* What an adapter may want of each apart: DoRA; to have it whole. */
+static int ask_apart(struct ft_model *m, struct need *a, const struct group *g)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < g->n && !rc; i++) {
+		struct group one = {.s = g->s, .n = 1};
+
+		one.mat[0] = g->mat[i];
+		one.w[0] = g->w[i];
+		if (a->r->dora)
+			rc = ask(m, a, one);
+		one.mat[0].type = a->k->real;
+		one.mat[0].use = ft_slot_use(FT_HEAD) | FTK_W_TRAINED;
+		one.w[0] = NULL;
+		if (a->r->whole && !rc)
+			rc = ask(m, a, one);
+	}
+	return rc;
+}
+
 static int group_needs(struct ft_model *m, struct need *a, enum ft_slot s,
 		       size_t n)
 {
@@ -150,8 +192,7 @@ static int group_needs(struct ft_model *m, struct need *a, enum ft_slot s,
 
 	for (size_t l = 0; l < layers; l++) {
 		struct group g = {.s = s, .n = n};
-		void *mem[FTK_LINEAR_MAX] = {NULL};
-		bool same = was.n, none = false;
+		bool same = was.n;
 
 		for (size_t i = 0; i < n; i++) {
 			enum ft_slot at = s + (enum ft_slot)i;
@@ -162,25 +203,49 @@ static int group_needs(struct ft_model *m, struct need *a, enum ft_slot s,
 				g.mat[i].use == was.mat[i].use;
 		}
 		was = g;
-		for (size_t i = 0; !same && i < n; i++) {
-			if (g.w[i])
-				continue;
-			mem[i] = a->k->alloc(
-				a->k, a->k->weight_bytes(a->k, &g.mat[i]));
-			none |= !mem[i];
-			if (mem[i])
-				g.w[i] = a->k->weight_make(a->k, mem[i],
-							   &g.mat[i]);
-		}
-		if (!same && !none)
-			layer_needs(m, a, &g);
-		for (size_t i = 0; i < n; i++)
-			if (mem[i])
-				a->k->free(a->k, mem[i]);
-		if (none)
+		if (!same && (ask(m, a, g) < 0 || ask_apart(m, a, &g) < 0))
 			return -1;
 	}
 	return 0;
+}
+
+/* Products with one factor [n, k] of LoRA on the embedding or the head. */
+static int factor_needs(struct need *a, size_t n, size_t k, size_t rows,
+			int real)
+{
+	struct ftk_matrix mat = {.type = a->k->real,
+				 .n = n,
+				 .k = k,
+				 .use = ft_slot_use(FT_HEAD) | FTK_W_TRAINED};
+	void *mem = a->k->alloc(a->k, a->k->weight_bytes(a->k, &mat));
+	struct ftk_weight *w;
+
+	if (!mem)
+		return -1;
+	w = a->k->weight_make(a->k, mem, &mat);
+	want(a,
+	     a->k->matmul_ws(a->k, &(struct ftk_matmul){
+					   .w = w, .m = rows, .real = real}));
+	if (a->r->save)
+		want(a,
+		     a->k->matmul_dx_ws(
+			     a->k, &(struct ftk_matmul_dx){
+					   .w = w, .m = rows, .real = real}));
+	weight_gradient_needs(a, &mat, rows, real);
+	a->k->free(a->k, mem);
+	return 0;
+}
+
+static int ends_need(struct ft_model *m, struct need *a)
+{
+	size_t chunk = chunk_rows(m, a->r->n), r = a->r->r;
+	size_t c = m->cfg.hidden;
+
+	return factor_needs(a, c, r, a->r->t, 0) < 0 ||
+			       factor_needs(a, r, c, chunk, 0) < 0 ||
+			       factor_needs(a, m->cfg.vocab, r, chunk, 1) < 0
+		       ? -1
+		       : 0;
 }
 
 /* How many slots are computed together from s on; 0: none, or it is one of
@@ -210,6 +275,8 @@ static size_t scratch_of(struct ft_model *m, struct ftk *k,
 		if (n && group_needs(m, &a, (enum ft_slot)s, n) < 0)
 			return SIZE_MAX;
 	}
+	if (r->ends && ends_need(m, &a) < 0)
+		return SIZE_MAX;
 	n = k->attn_ws(k, &(struct ftk_attn){.lse = &some,
 					     .softcap = c->attn_cap,
 					     .nseg = r->nseg,
@@ -389,6 +456,34 @@ static void carve_backward(struct ft_model *m, const struct ft_reserve *r,
 		m->dpost = ft_take(a, t * c->hidden, as);
 }
 
+/* What adapters have beside the layers' u. */
+static void carve_adapter(struct ft_model *m, const struct ft_reserve *r,
+			  struct ft_carve *a)
+{
+	size_t as = m->k->act_size, n, k, wide = 0, deep = 0;
+
+	for (int s = FT_FIRST_LAYER_SLOT; s < FT_NSLOT; s++) {
+		if (!ft_slot_is_linear((enum ft_slot)s))
+			continue;
+		ft_config_shape(&m->cfg, (enum ft_slot)s, &n, &k);
+		wide = ft_has(m, (enum ft_slot)s) ? max2(wide, n) : wide;
+		deep = ft_has(m, (enum ft_slot)s) ? max2(deep, k) : deep;
+	}
+	if (r->ends) {
+		m->ue = ft_take(a, r->t * r->r, as);
+		m->uh = ft_take(a, m->chunk * r->r, as);
+	}
+	if (r->ends && r->save) {
+		m->duh = ft_take(a, m->chunk * r->r, as);
+		m->hx = ft_take(a, m->chunk * m->cfg.hidden, as);
+		m->hkey = ft_take(a, m->chunk, sizeof(*m->hkey));
+	}
+	if (r->dora)
+		m->z = ft_take(a, r->t * wide, as);
+	if (r->dora && r->save)
+		m->xd = ft_take(a, r->t * deep, as);
+}
+
 /* more: threads beyond those that every plan has room for take their own. */
 static void carve(struct ft_model *m, const struct ft_reserve *r, bool more,
 		  struct ft_carve *a)
@@ -420,9 +515,20 @@ static void carve(struct ft_model *m, const struct ft_reserve *r, bool more,
 	m->place = ft_take(a, t, sizeof(int32_t));
 	m->key = ft_take(a, t, sizeof(uint64_t));
 	m->seg = ft_take(a, r->nseg, sizeof(struct ftk_segment));
+	carve_adapter(m, r, a);
 	if (r->save)
 		carve_backward(m, r, a);
 	m->ws = ft_take(a, ws, 1);
+}
+
+void ft_reserve_adapter(struct ft_reserve *r, const struct ft_adapter *a)
+{
+	if (!a)
+		return;
+	r->r = a->max_r;
+	r->dora = a->dora;
+	r->whole = a->nwhole > 0;
+	r->ends = a->at[FT_EMBED] >= 0 || a->at[FT_HEAD] >= 0;
 }
 
 void ft_model_plan_acts(struct ft_model *m, const struct ft_reserve *r,
@@ -442,7 +548,9 @@ static bool fits(const struct ft_reserve *have, const struct ft_reserve *r)
 		return false;
 	return have->t >= r->t && have->nseg >= r->nseg && have->n >= r->n &&
 	       have->positions >= r->positions && have->r >= r->r &&
-	       have->save >= r->save && have->slopes >= r->slopes;
+	       have->save >= r->save && have->slopes >= r->slopes &&
+	       have->dora >= r->dora && have->ends >= r->ends &&
+	       have->whole >= r->whole;
 }
 
 static void put_table(struct ft_model *m, const struct ft_rope *r, void *to)
@@ -493,6 +601,9 @@ int ft_model_reserve(struct ft_model *m, const struct ft_reserve *want,
 	r.r = max2(r.r, m->cap.r);
 	r.save = r.save || m->cap.save;
 	r.slopes = r.slopes || m->cap.slopes;
+	r.dora = r.dora || m->cap.dora;
+	r.ends = r.ends || m->cap.ends;
+	r.whole = r.whole || m->cap.whole;
 	r.heavy = min2(r.heavy, m->cfg.layers - 1);
 	r.light = max2(min2(r.light, m->cfg.layers - 1), r.heavy);
 	if (m->mem)

@@ -11,15 +11,35 @@
 
 #define PREFIX "base_model.model."
 
+bool ft_slot_adapts(enum ft_slot s)
+{
+	return ft_slot_is_linear(s) || s == FT_EMBED || s == FT_HEAD;
+}
+
+bool ft_place_at(const struct ft_config *c, size_t i, enum ft_slot *s,
+		 size_t *layer)
+{
+	*s = (enum ft_slot)(i % FT_NSLOT);
+	*layer = i / FT_NSLOT;
+	return ft_config_has(c, *s) && (!*layer || *s >= FT_FIRST_LAYER_SLOT);
+}
+
 void ft_adapter_add(struct ft_adapter *a, const struct ft_config *c,
 		    enum ft_slot s, size_t layer, size_t r, double alpha)
 {
+	bool table = s == FT_EMBED;
+	const char *first = table ? "lora_embedding_A" : "lora_A.weight";
+	const char *second = table ? "lora_embedding_B" : "lora_B.weight";
 	char module[128], name[FT_NAME_MAX];
 	struct ft_lora_mod *m;
 	size_t n, k;
 
 	FT_GROW(a->mod, a->nmod, a->capmod, 1);
 	ft_config_shape(c, s, &n, &k);
+	if (table) {
+		n = c->hidden;
+		k = c->vocab;
+	}
 	ft_config_name(c, s, layer, module, sizeof(module));
 	m = &a->mod[a->nmod];
 	*m = (struct ft_lora_mod){.slot = s,
@@ -30,32 +50,46 @@ void ft_adapter_add(struct ft_adapter *a, const struct ft_config *c,
 				  .alpha = alpha};
 	m->scale = (float)(a->rslora ? alpha / sqrt((double)r)
 				     : alpha / (double)r);
-	snprintf(name, sizeof(name), PREFIX "%s.lora_A.weight", module);
-	m->off_a = ft_block_add(&a->b, name, r, k, true);
-	snprintf(name, sizeof(name), PREFIX "%s.lora_B.weight", module);
+	snprintf(name, sizeof(name), PREFIX "%s.%s", module, first);
+	m->off_a =
+		ft_block_add(&a->b, name, table ? k : r, table ? r : k, true);
+	a->b.t[a->b.nt - 1].turned = table;
+	snprintf(name, sizeof(name), PREFIX "%s.%s", module, second);
 	m->off_b = ft_block_add(&a->b, name, n, r, true);
+	if (a->dora) {
+		snprintf(name, sizeof(name), PREFIX "%s.lora_magnitude_vector",
+			 module);
+		m->off_m = ft_block_add(&a->b, name, n, 0, true);
+	}
 	a->at[layer * FT_NSLOT + (size_t)s] = (int32_t)a->nmod++;
 	if (r > a->max_r)
 		a->max_r = r;
 }
 
-void ft_adapter_start(struct ft_adapter *a, const struct ft_config *c)
+void ft_adapter_add_whole(struct ft_adapter *a, const struct ft_config *c,
+			  enum ft_slot s, size_t layer)
 {
-	*a = (struct ft_adapter){0};
-	a->at = ft_xmalloc(c->layers * FT_NSLOT * sizeof(*a->at));
-	for (size_t i = 0; i < c->layers * FT_NSLOT; i++)
-		a->at[i] = -1;
+	char name[FT_NAME_MAX] = PREFIX;
+	size_t n = strlen(name);
+	struct ft_whole *w;
+
+	FT_GROW(a->whole, a->nwhole, a->capwhole, 1);
+	w = &a->whole[a->nwhole];
+	*w = (struct ft_whole){.slot = s, .layer = layer};
+	ft_config_name(c, s, layer, name + n, sizeof(name) - n);
+	ft_weight_add(&w->w, &a->b, c, s, name, true);
+	a->whole_at[layer * FT_NSLOT + (size_t)s] = (int32_t)a->nwhole++;
 }
 
-/* Does a target (a name, a dotted suffix, or a whole path) mean this module?
-   PEFT: the module's path ends with it at a dot. */
-bool ft_target_names(const char *target, const char *module)
+void ft_adapter_start(struct ft_adapter *a, const struct ft_config *c)
 {
-	size_t nt = strlen(target), nm = strlen(module);
+	size_t n = c->layers * FT_NSLOT;
 
-	if (nt > nm || strcmp(module + nm - nt, target))
-		return false;
-	return nt == nm || module[nm - nt - 1] == '.';
+	*a = (struct ft_adapter){0};
+	a->at = ft_xmalloc(n * sizeof(*a->at));
+	a->whole_at = ft_xmalloc(n * sizeof(*a->whole_at));
+	for (size_t i = 0; i < n; i++)
+		a->at[i] = a->whole_at[i] = -1;
 }
 
 static int unknown_target(const struct ft_config *c, const char *target,
@@ -64,31 +98,41 @@ static int unknown_target(const struct ft_config *c, const char *target,
 	struct ft_str s = {0};
 
 	for (int i = 0; i < FT_NSLOT; i++) {
-		if (ft_slot_is_linear((enum ft_slot)i) &&
+		if (ft_slot_adapts((enum ft_slot)i) &&
 		    ft_config_has(c, (enum ft_slot)i))
 			ft_str_addf(&s, "%s%s", s.n ? ", " : "",
 				    ft_slot_module(c, (enum ft_slot)i));
 	}
 	ft_err_set(
 		err, FT_EXIT_USAGE,
-		"LoRA target '%.100s' names no linear layer of the model (there are: all-linear, %s)",
+		"LoRA target '%.100s' names no layer of the model that LoRA is for (there are: all-linear, %s)",
 		target, s.s);
 	ft_str_release(&s);
 	return -1;
 }
 
-static bool wanted(const struct ft_config *c, enum ft_slot s, size_t layer,
+/* "all-linear" is the linears of the layers; else a name has to be one. */
+static bool wanted(enum ft_slot s, const char *module,
 		   const struct ft_opt_list *targets, bool *used)
 {
-	char module[128];
-	bool hit = targets->n == 0;
+	bool hit = targets->n == 0 && ft_slot_is_linear(s);
 
-	if (!ft_slot_is_linear(s) || !ft_config_has(c, s))
-		return false;
-	ft_config_name(c, s, layer, module, sizeof(module));
-	for (int i = 0; i < targets->n; i++) {
-		if (!strcmp(targets->v[i], "all-linear") ||
-		    ft_target_names(targets->v[i], module))
+	for (int i = 0; i < targets->n && ft_slot_adapts(s); i++) {
+		if (!strcmp(targets->v[i], "all-linear")
+			    ? ft_slot_is_linear(s)
+			    : ft_target_names(targets->v[i], module))
+			hit = used[i] = true;
+	}
+	return hit;
+}
+
+static bool saved(const char *module, const struct ft_opt_list *save,
+		  bool *used)
+{
+	bool hit = false;
+
+	for (int i = 0; i < save->n; i++) {
+		if (ft_target_saves(save->v[i], module))
 			hit = used[i] = true;
 	}
 	return hit;
@@ -117,26 +161,77 @@ static void split_targets(const struct ft_opt_list *in, struct ft_opt_list *out,
 	}
 }
 
+/* A; but of the embedding B. */
+static double first_value(const struct ft_lora_mod *m, uint64_t seed, size_t i)
+{
+	uint64_t id = ft_slot_key(m->slot, m->layer);
+
+	if (m->slot == FT_EMBED)
+		return ft_rng_normal(seed, FT_RNG_INIT, id, i);
+	return (2 * ft_rng_unit(seed, FT_RNG_INIT, id, i) - 1) *
+	       (1 / sqrt((double)m->k));
+}
+
 static void init_values(struct ft_adapter *a, uint64_t seed)
 {
 	struct ftk *k = a->b.k;
 
 	for (size_t i = 0; i < a->nmod; i++) {
 		const struct ft_lora_mod *m = &a->mod[i];
-		size_t n = m->r * m->k;
+		bool table = m->slot == FT_EMBED;
+		size_t n = m->r * (table ? m->n : m->k);
 		float *v = ft_xmalloc(n * sizeof(float));
-		double bound = 1 / sqrt((double)m->k);
-		uint64_t id = ft_slot_key(m->slot, m->layer);
 
 		for (size_t j = 0; j < n; j++)
-			v[j] = (float)((2 * ft_rng_unit(seed, FT_RNG_INIT, id,
-							j) -
-					1) *
-				       bound);
-		k->put_real(k, ft_block_at(&a->b, a->b.p, m->off_a), v, n);
+			v[j] = (float)first_value(m, seed, j);
+		k->put_real(
+			k,
+			ft_block_at(&a->b, a->b.p, table ? m->off_b : m->off_a),
+			v, n);
 		k->sync(k);
 		free(v);
 	}
+}
+
+static int add_all(struct ft_adapter *a, const struct ft_config *c,
+		   const struct ft_lora_opts *o,
+		   const struct ft_opt_list *targets,
+		   const struct ft_opt_list *save, bool *used,
+		   struct ft_err *err)
+{
+	char module[128];
+	enum ft_slot s;
+	size_t layer;
+
+	for (size_t i = 0; i < c->layers * FT_NSLOT; i++) {
+		bool whole, lora;
+
+		if (!ft_place_at(c, i, &s, &layer))
+			continue;
+		ft_config_name(c, s, layer, module, sizeof(module));
+		whole = saved(module, save, used + targets->n);
+		lora = wanted(s, module, targets, used);
+		if (lora && !whole && a->dora && !ft_slot_is_linear(s))
+			return ft_err_set(err, FT_EXIT_USAGE,
+					  "--use-dora on '%s' is not supported",
+					  module);
+		if (whole)
+			ft_adapter_add_whole(a, c, s, layer);
+		else if (lora)
+			ft_adapter_add(a, c, s, layer, (size_t)o->r, o->alpha);
+	}
+	for (int i = 0; i < targets->n; i++) {
+		if (!used[i])
+			return unknown_target(c, targets->v[i], err);
+	}
+	for (int i = 0; i < save->n; i++) {
+		if (!used[targets->n + i])
+			return ft_err_set(
+				err, FT_EXIT_USAGE,
+				"--lora-modules-to-save: the model has no module '%.100s'",
+				save->v[i]);
+	}
+	return 0;
 }
 
 int ft_adapter_new(struct ft_adapter *a, struct ftk *k,
@@ -144,7 +239,7 @@ int ft_adapter_new(struct ft_adapter *a, struct ftk *k,
 		   uint64_t seed, struct ft_err *err)
 {
 	struct ft_arena arena = {0};
-	struct ft_opt_list targets;
+	struct ft_opt_list targets, save;
 	bool *used;
 	int rc = -1;
 
@@ -153,28 +248,19 @@ int ft_adapter_new(struct ft_adapter *a, struct ftk *k,
 	a->alpha = o->alpha;
 	a->dropout = (float)o->dropout;
 	a->rslora = o->rslora;
+	a->dora = o->dora;
 	split_targets(&o->targets, &targets, &arena);
-	used = ft_xcalloc((size_t)targets.n + 1, sizeof(*used));
-	for (size_t l = 0; l < c->layers; l++) {
-		for (int s = FT_FIRST_LAYER_SLOT; s < FT_NSLOT; s++) {
-			if (wanted(c, (enum ft_slot)s, l, &targets, used))
-				ft_adapter_add(a, c, (enum ft_slot)s, l,
-					       (size_t)o->r, o->alpha);
-		}
+	split_targets(&o->save, &save, &arena);
+	used = ft_xcalloc((size_t)targets.n + (size_t)save.n + 1,
+			  sizeof(*used));
+	if (add_all(a, c, o, &targets, &save, used, err) == 0 &&
+	    ft_block_alloc(&a->b, k, err) == 0) {
+		init_values(a, seed);
+		rc = 0;
 	}
-	for (int i = 0; i < targets.n; i++) {
-		if (!used[i]) {
-			unknown_target(c, targets.v[i], err);
-			goto out;
-		}
-	}
-	if (ft_block_alloc(&a->b, k, err) < 0)
-		goto out;
-	init_values(a, seed);
-	rc = 0;
-out:
 	free(used);
 	free(targets.v);
+	free(save.v);
 	ft_arena_release(&arena);
 	if (rc < 0)
 		ft_adapter_release(a);
@@ -188,9 +274,18 @@ int ft_adapter_copy(struct ft_adapter *to, const struct ft_adapter *from,
 	to->r = from->r;
 	to->alpha = from->alpha;
 	to->rslora = from->rslora;
-	for (size_t i = 0; i < from->nmod; i++)
-		ft_adapter_add(to, c, from->mod[i].slot, from->mod[i].layer,
-			       from->mod[i].r, from->mod[i].alpha);
+	to->dora = from->dora;
+	for (size_t i = 0; i < c->layers * FT_NSLOT; i++) {
+		const struct ft_lora_mod *m = NULL;
+		enum ft_slot s = (enum ft_slot)(i % FT_NSLOT);
+
+		if (from->at[i] >= 0)
+			m = &from->mod[from->at[i]];
+		if (m)
+			ft_adapter_add(to, c, s, i / FT_NSLOT, m->r, m->alpha);
+		else if (from->whole_at[i] >= 0)
+			ft_adapter_add_whole(to, c, s, i / FT_NSLOT);
+	}
 	if (ft_block_alloc(&to->b, from->b.k, err) < 0) {
 		ft_adapter_release(to);
 		return -1;
@@ -201,64 +296,80 @@ int ft_adapter_copy(struct ft_adapter *to, const struct ft_adapter *from,
 
 void ft_adapter_release(struct ft_adapter *a)
 {
+	if (a->mem)
+		a->b.k->free(a->b.k, a->mem);
 	ft_block_release(&a->b);
 	free(a->mod);
+	free(a->whole);
 	free(a->at);
+	free(a->whole_at);
 	free(a->base);
 	*a = (struct ft_adapter){0};
 }
 
-static const struct ft_lora_mod *mod_at(const struct ft_adapter *a,
+const struct ft_whole *ft_adapter_whole(const struct ft_adapter *a,
 					enum ft_slot s, size_t layer)
 {
-	int32_t i = a->at[layer * FT_NSLOT + (size_t)s];
+	int32_t i = a->whole_at[layer * FT_NSLOT + (size_t)s];
 
-	return s < FT_FIRST_LAYER_SLOT || i < 0 ? NULL : &a->mod[i];
+	return i < 0 ? NULL : &a->whole[i];
 }
 
-/* Factors as float32: A, and n rows of B from r0 on; to be freed. */
-static void get_factors(const struct ft_adapter *a, const struct ft_lora_mod *m,
-			size_t r0, size_t n, float **fa, float **fb)
+bool ft_adapter_has(const struct ft_adapter *a, enum ft_slot s, size_t layer)
 {
-	struct ftk *k = a->b.k;
-
-	*fa = ft_xmalloc(m->r * m->k * sizeof(float));
-	*fb = ft_xmalloc(n * m->r * sizeof(float));
-	k->get_real(k, *fa, ft_block_at(&a->b, a->b.p, m->off_a), m->r * m->k);
-	k->get_real(k, *fb, ft_block_at(&a->b, a->b.p, m->off_b + r0 * m->r),
-		    n * m->r);
-	k->sync(k);
+	return ft_adapter_whole(a, s, layer) ||
+	       a->at[layer * FT_NSLOT + (size_t)s] >= 0;
 }
 
-void ft_adapter_merge_turned(const struct ft_adapter *a, enum ft_slot s,
-			     size_t layer, size_t r0, size_t n, float *w)
+static float *get(const struct ft_adapter *a, size_t off, size_t n)
 {
-	const struct ft_lora_mod *m = mod_at(a, s, layer);
-	float *fa, *fb;
+	float *f = ft_xmalloc(n * sizeof(*f));
 
-	if (!m)
-		return;
-	get_factors(a, m, 0, m->n, &fa, &fb);
-	for (size_t i = 0; i < n; i++) {
-		for (size_t j = 0; j < m->n; j++) {
-			for (size_t q = 0; q < m->r; q++)
-				w[i * m->n + j] += m->scale * fb[j * m->r + q] *
-						   fa[q * m->k + r0 + i];
-		}
+	a->b.k->get_real(a->b.k, f, ft_block_at(&a->b, a->b.p, off), n);
+	a->b.k->sync(a->b.k);
+	return f;
+}
+
+/* Rows of the embedding. */
+static void merge_table(const struct ft_adapter *a, const struct ft_lora_mod *m,
+			size_t r0, size_t n, float *w)
+{
+	float *fa = get(a, m->off_a + r0 * m->r, n * m->r);
+	float *fb = get(a, m->off_b, m->n * m->r);
+
+	for (size_t i = 0; i < n * m->n; i++) {
+		for (size_t q = 0; q < m->r; q++)
+			w[i] += m->scale * fa[i / m->n * m->r + q] *
+				fb[i % m->n * m->r + q];
 	}
 	free(fa);
 	free(fb);
 }
 
-void ft_adapter_merge(const struct ft_adapter *a, enum ft_slot s, size_t layer,
-		      size_t r0, size_t n, float *w)
+/* Its rows as long as the magnitudes say. */
+static void stretch(const struct ft_adapter *a, const struct ft_lora_mod *m,
+		    size_t r0, size_t n, float *w)
 {
-	const struct ft_lora_mod *m = mod_at(a, s, layer);
-	float *fa, *fb;
+	float *to = get(a, m->off_m + r0, n);
 
-	if (!m)
-		return;
-	get_factors(a, m, r0, n, &fa, &fb);
+	for (size_t i = 0; i < n; i++) {
+		double sum = 0;
+
+		for (size_t j = 0; j < m->k; j++)
+			sum += (double)w[i * m->k + j] * w[i * m->k + j];
+		for (size_t j = 0; j < m->k; j++)
+			w[i * m->k + j] *= (float)(to[i] / sqrt(sum));
+	}
+	free(to);
+}
+
+static void merge_linear(const struct ft_adapter *a,
+			 const struct ft_lora_mod *m, size_t r0, size_t n,
+			 float *w)
+{
+	float *fa = get(a, m->off_a, m->r * m->k);
+	float *fb = get(a, m->off_b + r0 * m->r, n * m->r);
+
 	for (size_t i = 0; i < n; i++) {
 		for (size_t q = 0; q < m->r; q++) {
 			float f = m->scale * fb[i * m->r + q];
@@ -269,4 +380,29 @@ void ft_adapter_merge(const struct ft_adapter *a, enum ft_slot s, size_t layer,
 	}
 	free(fa);
 	free(fb);
+	if (a->dora)
+		stretch(a, m, r0, n, w);
+}
+
+void ft_adapter_merge(const struct ft_adapter *a, enum ft_slot s, size_t layer,
+		      size_t r0, size_t n, float *w)
+{
+	const struct ft_whole *whole = ft_adapter_whole(a, s, layer);
+	int32_t i = a->at[layer * FT_NSLOT + (size_t)s];
+	struct ftk *k = a->b.k;
+
+	if (whole) {
+		const struct ft_param *p = a->b.t;
+
+		while (p->off != whole->w.off_w)
+			p++;
+		k->get_real(
+			k, w,
+			ft_block_at(&a->b, a->b.p, p->off + r0 * p->shape[1]),
+			n * p->shape[1]);
+		k->sync(k);
+	} else if (i >= 0) {
+		(s == FT_EMBED ? merge_table : merge_linear)(a, &a->mod[i], r0,
+							     n, w);
+	}
 }

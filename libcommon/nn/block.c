@@ -230,6 +230,25 @@ int ft_put_tensor(struct ftk *k, void *dst, const struct ft_tensor *t,
 	return 0;
 }
 
+bool ft_tensor_equal(const struct ft_tensor *a, const struct ft_tensor *b)
+{
+	size_t sa = ft_dtype_size(a->dtype), sb = ft_dtype_size(b->dtype);
+	float x[SOME], y[SOME];
+
+	if (a->numel != b->numel)
+		return false;
+	if (a->dtype == b->dtype)
+		return !memcmp(a->data, b->data, a->nbytes);
+	for (size_t i = 0, n; i < a->numel; i += n) {
+		n = a->numel - i < SOME ? a->numel - i : SOME;
+		if (ft_to_f32(x, (const char *)a->data + i * sa, a->dtype, n) ||
+		    ft_to_f32(y, (const char *)b->data + i * sb, b->dtype, n) ||
+		    memcmp(x, y, n * sizeof(*x)) != 0)
+			return false;
+	}
+	return true;
+}
+
 void ft_block_copy(struct ft_block *to, const struct ft_block *from)
 {
 	struct ftk *k = to->k;

@@ -46,6 +46,8 @@ void ft_block_copy(struct ft_block *to, const struct ft_block *from);
    matrix.  FT_EXIT_DATA for what ft_to_f32 does not take. */
 int ft_put_tensor(struct ftk *k, void *dst, const struct ft_tensor *t,
 		  bool turned, struct ft_err *err);
+/* Are their numbers the same, as float32? */
+bool ft_tensor_equal(const struct ft_tensor *a, const struct ft_tensor *b);
 /* Address of element off of array base (p, g, or a moment's). */
 void *ft_block_at(const struct ft_block *b, const void *base, size_t off);
 

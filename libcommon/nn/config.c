@@ -620,8 +620,9 @@ bool ft_config_turned(const struct ft_config *c, enum ft_slot s)
 uint64_t ft_slot_key(enum ft_slot s, size_t layer)
 {
 	static const unsigned char place[FT_NSLOT] = {
-		[FT_QKV] = 4, [FT_Q] = 4,    [FT_K] = 5,   [FT_V] = 6,
-		[FT_O] = 7,   [FT_GATE] = 9, [FT_UP] = 10, [FT_DOWN] = 11,
+		[FT_QKV] = 4, [FT_Q] = 4,     [FT_K] = 5,
+		[FT_V] = 6,   [FT_O] = 7,     [FT_GATE] = 9,
+		[FT_UP] = 10, [FT_DOWN] = 11, [FT_HEAD] = 1,
 	};
 
 	return (uint64_t)layer * 12 + place[s];

@@ -2,18 +2,18 @@
 /* The forward of every family: it reads the config's row, layer by layer. */
 #include "libcommon/nn/model_priv.h"
 
-/* y += LoRA's part; its r is 0 where there is none. */
-static struct ftk_lora lora_part(struct ft_model *m, const struct ft_run *run,
-				 enum ft_slot s, size_t layer, const void *x,
+/* What LoRA adds to y; its r is 0 where there is none. */
+static struct ftk_lora lora_part(struct ft_model *m,
+				 const struct ft_lora_mod *l, const void *x,
 				 void *y)
 {
-	const struct ft_lora_mod *l = ft_lora_at(run->adapter, s, layer);
-	const struct ft_block *b = l ? &run->adapter->b : NULL;
+	const struct ft_block *b;
 
 	if (!l)
 		return (struct ftk_lora){0};
+	b = &m->run.adapter->b;
 	return (struct ftk_lora){.y = y,
-				 .u = m->act[layer].u[s],
+				 .u = m->act[l->layer].u[l->slot],
 				 .x = x,
 				 .a = ft_block_at(b, b->p, l->off_a),
 				 .b = ft_block_at(b, b->p, l->off_b),
@@ -22,46 +22,121 @@ static struct ftk_lora lora_part(struct ft_model *m, const struct ft_run *run,
 				 .k = l->k,
 				 .r = l->r,
 				 .scale = l->scale,
-				 .drop = ft_drop(m, run, s, layer),
+				 .drop = ft_drop(m, l),
 				 .ws = m->ws};
 }
 
-static void lora(struct ft_model *m, const struct ft_run *run, enum ft_slot s,
-		 size_t layer, const void *x, void *y)
+static void lora(struct ft_model *m, const struct ft_lora_mod *l, const void *x,
+		 void *y)
 {
-	struct ftk_lora l = lora_part(m, run, s, layer, x, y);
+	struct ftk_lora part = lora_part(m, l, x, y);
 
-	if (l.r)
-		m->k->lora(m->k, &l);
+	if (part.r)
+		m->k->lora(m->k, &part);
+}
+
+/* x W' + bias (+ y with accumulate). */
+static struct ftk_matmul product_of(struct ft_model *m,
+				    const struct ft_weight *w, const void *bias,
+				    const void *x, void *y, int accumulate)
+{
+	return (struct ftk_matmul){.y = y,
+				   .x = x,
+				   .w = w->w,
+				   .bias = bias,
+				   .m = m->t,
+				   .accumulate = accumulate};
+}
+
+static void product(struct ft_model *m, const struct ft_weight *w,
+		    const void *bias, const void *x, void *y, int accumulate)
+{
+	struct ftk_matmul base = product_of(m, w, bias, x, y, accumulate);
+
+	m->k->linear(m->k, &(struct ftk_linear){&base, NULL, 1, m->ws});
+}
+
+void ft_model_dora(struct ft_model *m, const struct ft_lora_mod *l,
+		   const void *x, void *y)
+{
+	const struct ft_weight *w = ft_weight_at(m, l->slot, l->layer);
+	bool drops = m->run.dropout > 0;
+
+	if (drops)
+		m->k->drop(m->k, &(struct ftk_drop){.y = m->xd,
+						    .x = x,
+						    .m = m->t,
+						    .n = l->k,
+						    .drop = ft_drop(m, l)});
+	product(m, w, NULL, drops ? m->xd : x, m->z, 0);
+	if (drops && y)
+		m->k->columns(m->k, &(struct ftk_columns){.y = y,
+							  .x = m->z,
+							  .shift = -1,
+							  .m = m->t,
+							  .n = l->n,
+							  .accumulate = 1});
+	lora(m, l, x, m->z);
+}
+
+/* Where there is dropout PEFT drops x of W as well, but of the part alone that
+   DoRA adds: y = x W' + bias + (g - 1) drop(x) W' + g LoRA's part, and g is the
+   magnitude by the length of the row. */
+static void dora(struct ft_model *m, const struct ft_lora_mod *l,
+		 const struct ft_weight *w, const void *x, void *y,
+		 int accumulate)
+{
+	const struct ft_block *b = &m->run.adapter->b;
+	bool drops = m->run.dropout > 0;
+
+	if (drops)
+		product(m, w, w->vec, x, y, accumulate);
+	ft_model_dora(m, l, x, y);
+	m->k->columns(m->k, &(struct ftk_columns){
+				    .y = y,
+				    .x = m->z,
+				    .num = ft_block_at(b, b->p, l->off_m),
+				    .den = l->norm,
+				    .bias = drops ? NULL : w->vec,
+				    .m = m->t,
+				    .n = l->n,
+				    .accumulate = drops || accumulate});
 }
 
 /* y[i] = x W' + bias + LoRA's part (+ y with accumulate), of n slots from s on:
-   they read the same x. */
-static void linears(struct ft_model *m, const struct ft_run *run,
-		    enum ft_slot s, size_t n, size_t layer, const void *x,
-		    void *const *y, int accumulate)
+   they read the same x.  Those that are more than LoRA on the base's weights
+   are computed apart. */
+static void linears(struct ft_model *m, enum ft_slot s, size_t n, size_t layer,
+		    const void *x, void *const *y, int accumulate)
 {
 	struct ftk_matmul base[FTK_LINEAR_MAX];
 	struct ftk_lora part[FTK_LINEAR_MAX];
+	size_t plain = 0;
 
 	for (size_t i = 0; i < n; i++, s++) {
-		const struct ft_weight *w = ft_weight_at(m, s, layer);
+		const struct ft_lora_mod *l =
+			ft_lora_at(m->run.adapter, s, layer);
+		const struct ft_weight *w = ft_weight_now(m, s, layer);
 
-		base[i] = (struct ftk_matmul){.y = y[i],
-					      .x = x,
-					      .w = w->w,
-					      .bias = w->vec,
-					      .m = m->t,
-					      .accumulate = accumulate};
-		part[i] = lora_part(m, run, s, layer, x, y[i]);
+		if (l && l->norm) {
+			dora(m, l, w, x, y[i], accumulate);
+		} else if (ft_weight_whole(m, w)) {
+			product(m, w, w->vec, x, y[i], accumulate);
+		} else {
+			base[plain] =
+				product_of(m, w, w->vec, x, y[i], accumulate);
+			part[plain++] = lora_part(m, l, x, y[i]);
+		}
 	}
-	m->k->linear(m->k, &(struct ftk_linear){base, part, n, m->ws});
+	if (plain)
+		m->k->linear(m->k,
+			     &(struct ftk_linear){base, part, plain, m->ws});
 }
 
-static void linear(struct ft_model *m, const struct ft_run *run, enum ft_slot s,
-		   size_t layer, const void *x, void *y, int accumulate)
+static void linear(struct ft_model *m, enum ft_slot s, size_t layer,
+		   const void *x, void *y, int accumulate)
 {
-	linears(m, run, s, 1, layer, x, &y, accumulate);
+	linears(m, s, 1, layer, x, &y, accumulate);
 }
 
 /* Of t rows as wide as the norm is. */
@@ -69,7 +144,7 @@ static void norm(struct ft_model *m, enum ft_slot s, size_t layer, size_t t,
 		 void *x, const void *add, void *sum, void *y, void *stat)
 {
 	const struct ft_config *c = &m->cfg;
-	const struct ft_weight *w = ft_weight_at(m, s, layer);
+	const struct ft_weight *w = ft_weight_now(m, s, layer);
 	size_t n, none;
 
 	ft_config_shape(c, s, &n, &none);
@@ -107,7 +182,7 @@ void ft_model_rope(struct ft_model *m, size_t layer, void *x, size_t heads,
 				      .inverse = inverse});
 }
 
-static void qkv(struct ft_model *m, const struct ft_run *run, size_t layer)
+static void qkv(struct ft_model *m, size_t layer)
 {
 	struct ft_layer_acts *l = &m->act[layer];
 	void *const to[] = {l->q, l->k, l->v};
@@ -115,10 +190,10 @@ static void qkv(struct ft_model *m, const struct ft_run *run, size_t layer)
 	struct ftk *k = m->k;
 
 	if (!ft_has(m, FT_QKV)) {
-		linears(m, run, FT_Q, 3, layer, l->n1, raw, 0);
+		linears(m, FT_Q, 3, layer, l->n1, raw, 0);
 		return;
 	}
-	linear(m, run, FT_QKV, layer, l->n1, m->qkv, 0);
+	linear(m, FT_QKV, layer, l->n1, m->qkv, 0);
 	for (size_t j = 0; j < 3; j++)
 		k->gather(k, &(struct ftk_gather){.y = to[j],
 						  .x = m->qkv,
@@ -128,12 +203,12 @@ static void qkv(struct ft_model *m, const struct ft_run *run, size_t layer)
 }
 
 /* From the first norm's output to what attention reads. */
-static void heads(struct ft_model *m, const struct ft_run *run, size_t layer)
+static void heads(struct ft_model *m, size_t layer)
 {
 	const struct ft_config *c = &m->cfg;
 	struct ft_layer_acts *l = &m->act[layer];
 
-	qkv(m, run, layer);
+	qkv(m, layer);
 	if (ft_has(m, FT_Q_NORM)) {
 		norm(m, FT_Q_NORM, layer, m->t * c->heads, l->rq, NULL, NULL,
 		     l->q, l->statq);
@@ -145,8 +220,7 @@ static void heads(struct ft_model *m, const struct ft_run *run, size_t layer)
 }
 
 /* Keys and values of the pass, in place or in the cache. */
-static void attention(struct ft_model *m, const struct ft_run *run,
-		      size_t layer, size_t nseg)
+static void attention(struct ft_model *m, size_t layer, size_t nseg)
 {
 	const struct ft_config *c = &m->cfg;
 	struct ft_layer_acts *l = &m->act[layer];
@@ -156,7 +230,7 @@ static void attention(struct ft_model *m, const struct ft_run *run,
 			     .q = l->q,
 			     .k = l->k,
 			     .v = l->v,
-			     .lse = run->save ? l->lse : NULL,
+			     .lse = m->run.save ? l->lse : NULL,
 			     .seg = m->seg,
 			     .nseg = nseg,
 			     .tq = m->t,
@@ -168,8 +242,8 @@ static void attention(struct ft_model *m, const struct ft_run *run,
 			     .softcap = c->attn_cap,
 			     .ws = m->ws};
 
-	if (run->kv) {
-		struct ftk_scatter put = {.y = run->kv->k[layer],
+	if (m->run.kv) {
+		struct ftk_scatter put = {.y = m->run.kv->k[layer],
 					  .x = l->k,
 					  .idx = m->place,
 					  .n = m->t,
@@ -177,7 +251,7 @@ static void attention(struct ft_model *m, const struct ft_run *run,
 
 		k->scatter(k, &put);
 		a.k = put.y;
-		put.y = run->kv->v[layer];
+		put.y = m->run.kv->v[layer];
 		put.x = l->v;
 		k->scatter(k, &put);
 		a.v = put.y;
@@ -187,22 +261,21 @@ static void attention(struct ft_model *m, const struct ft_run *run,
 
 /* What a linear adds to the residual, in m->tmp: by way of before and a norm
    where the family has one. */
-static void branch(struct ft_model *m, const struct ft_run *run, enum ft_slot s,
-		   enum ft_slot post, size_t layer, const void *x, void *before,
-		   void *stat)
+static void branch(struct ft_model *m, enum ft_slot s, enum ft_slot post,
+		   size_t layer, const void *x, void *before, void *stat)
 {
 	bool both = s == FT_DOWN && m->cfg.arch->parallel;
 
-	linear(m, run, s, layer, x, before ? before : m->tmp, both);
+	linear(m, s, layer, x, before ? before : m->tmp, both);
 	if (before)
 		norm(m, post, layer, m->t, before, NULL, NULL, m->tmp, stat);
 }
 
-static void mlp_out(struct ft_model *m, const struct ft_run *run, size_t layer)
+static void mlp_out(struct ft_model *m, size_t layer)
 {
 	struct ft_layer_acts *l = &m->act[layer];
 
-	branch(m, run, FT_DOWN, FT_MLP_POST, layer, l->h, l->pm, l->stat4);
+	branch(m, FT_DOWN, FT_MLP_POST, layer, l->h, l->pm, l->stat4);
 }
 
 static void gated(struct ft_model *m, const struct ft_layer_acts *l)
@@ -215,26 +288,24 @@ static void gated(struct ft_model *m, const struct ft_layer_acts *l)
 }
 
 /* From the first norm's output to the gate's. */
-static void layer_forward(struct ft_model *m, const struct ft_run *run,
-			  size_t layer, size_t nseg)
+static void layer_forward(struct ft_model *m, size_t layer, size_t nseg)
 {
 	struct ft_layer_acts *l = &m->act[layer];
 
-	heads(m, run, layer);
-	attention(m, run, layer, nseg);
-	branch(m, run, FT_O, FT_ATTN_POST, layer, l->o, l->pa, l->stat3);
+	heads(m, layer);
+	attention(m, layer, nseg);
+	branch(m, FT_O, FT_ATTN_POST, layer, l->o, l->pa, l->stat3);
 	if (!m->cfg.arch->parallel)
 		norm(m, FT_MLP_NORM, layer, m->t, l->xa, m->tmp, l->xm, l->n2,
 		     l->stat2);
-	linears(m, run, FT_GATE, l->up ? 2 : 1, layer, l->n2,
+	linears(m, FT_GATE, l->up ? 2 : 1, layer, l->n2,
 		(void *[]){l->gate, l->up}, 0);
 	gated(m, l);
 }
 
 /* Norms read what was stored, so what they make again is the same; and the
    rest is the same calls on the same values. */
-void ft_model_again(struct ft_model *m, const struct ft_run *run, size_t layer,
-		    size_t nseg)
+void ft_model_again(struct ft_model *m, size_t layer, size_t nseg)
 {
 	struct ft_layer_acts *l = &m->act[layer];
 
@@ -242,11 +313,12 @@ void ft_model_again(struct ft_model *m, const struct ft_run *run, size_t layer,
 		return;
 	norm(m, FT_ATTN_NORM, layer, m->t, l->xa, NULL, NULL, l->n1, l->stat1);
 	if (layer < m->cap.heavy) {
-		layer_forward(m, run, layer, nseg);
+		layer_forward(m, layer, nseg);
 		if (l->pm)
-			mlp_out(m, run, layer);
+			mlp_out(m, layer);
 		else /* for its u alone */
-			lora(m, run, FT_DOWN, layer, l->h, m->tmp);
+			lora(m, ft_lora_at(m->run.adapter, FT_DOWN, layer),
+			     l->h, m->tmp);
 		return;
 	}
 	if (!m->cfg.arch->parallel)
@@ -255,8 +327,7 @@ void ft_model_again(struct ft_model *m, const struct ft_run *run, size_t layer,
 	gated(m, l);
 }
 
-static void upload(struct ft_model *m, const struct ft_run *run,
-		   const struct ft_pass *p)
+static void upload(struct ft_model *m, const struct ft_pass *p)
 {
 	struct ftk *k = m->k;
 
@@ -264,8 +335,8 @@ static void upload(struct ft_model *m, const struct ft_run *run,
 	k->put(k, m->pos, p->pos, p->t * sizeof(*p->pos));
 	k->put(k, m->key, p->key, p->t * sizeof(*p->key));
 	k->put(k, m->seg, p->seg, p->nseg * sizeof(*p->seg));
-	if (run->place)
-		k->put(k, m->place, run->place, p->t * sizeof(*run->place));
+	if (m->run.place)
+		k->put(k, m->place, m->run.place, p->t * sizeof(*m->run.place));
 }
 
 /* As transformers has it: a number of the activations' type. */
@@ -284,22 +355,46 @@ float ft_model_scale(const struct ft_model *m)
 static void embed(struct ft_model *m, enum ft_slot s, const int32_t *ids,
 		  float scale, void *y)
 {
-	m->k->embed(m->k, &(struct ftk_embed){.y = y,
-					      .table = m->w[s].w,
-					      .ids = ids,
-					      .t = m->t,
-					      .c = m->cfg.hidden,
-					      .scale = scale});
+	m->k->embed(m->k,
+		    &(struct ftk_embed){.y = y,
+					.table = ft_weight_now(m, s, 0)->w,
+					.ids = ids,
+					.t = m->t,
+					.c = m->cfg.hidden,
+					.scale = scale});
+}
+
+/* Rows of A, then their products with B. */
+static void embed_lora(struct ft_model *m, const struct ft_lora_mod *l, void *y)
+{
+	m->k->embed(m->k,
+		    &(struct ftk_embed){.y = m->ue,
+					.table = l->a,
+					.ids = m->ids,
+					.t = m->t,
+					.c = l->r,
+					.scale = l->scale * ft_model_scale(m)});
+	m->k->matmul(m->k, &(struct ftk_matmul){.y = y,
+						.x = m->ue,
+						.w = l->b,
+						.m = m->t,
+						.accumulate = 1,
+						.ws = m->ws});
 }
 
 void ft_model_forward(struct ft_model *m, const struct ft_run *run,
 		      const struct ft_pass *p)
 {
+	const struct ft_lora_mod *on_table =
+		ft_lora_at(run->adapter, FT_EMBED, 0);
 	struct ft_layer_acts *l = m->act;
 
 	m->t = p->t;
-	upload(m, run, p);
+	m->run = *run;
+	upload(m, p);
 	embed(m, FT_EMBED, m->ids, ft_model_scale(m), l->xa);
+	if (on_table)
+		embed_lora(m, on_table, l->xa);
 	if (ft_has(m, FT_POS)) {
 		embed(m, FT_POS, m->pos, 1, m->tmp);
 		m->k->accum(m->k,
@@ -311,8 +406,8 @@ void ft_model_forward(struct ft_model *m, const struct ft_run *run,
 	for (size_t i = 0; i < m->cfg.layers; i++) {
 		struct ft_layer_acts *next = &m->act[i + 1];
 
-		layer_forward(m, run, i, p->nseg);
-		mlp_out(m, run, i);
+		layer_forward(m, i, p->nseg);
+		mlp_out(m, i);
 		if (i + 1 < m->cfg.layers)
 			norm(m, FT_ATTN_NORM, i + 1, m->t, m->act[i].xm, m->tmp,
 			     next->xa, next->n1, next->stat1);

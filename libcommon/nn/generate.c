@@ -361,12 +361,11 @@ static struct ft_reserve room_for(const struct ft_model *m,
 	size_t n = sequences(o), most = ft_config_positions(ft_model_config(m));
 	size_t positions = longest + (size_t)o->max_new;
 
-	return (struct ft_reserve){.t = tokens + n,
-				   .nseg = n,
-				   .n = n,
-				   .positions =
-					   positions < most ? positions : most,
-				   .r = a ? a->max_r : 0};
+	struct ft_reserve r = {.t = tokens + n, .nseg = n, .n = n};
+
+	r.positions = positions < most ? positions : most;
+	ft_reserve_adapter(&r, a);
+	return r;
 }
 
 /* All but the cache, whatever is in it. */

@@ -10,23 +10,127 @@ size_t ft_model_chunk(const struct ft_model *m)
 	return m->chunk;
 }
 
+static const struct ft_lora_mod *head_lora(const struct ft_model *m)
+{
+	return ft_lora_at(m->run.adapter, FT_HEAD, 0);
+}
+
+/* Is anything of the head trained? */
+static bool head_trains(const struct ft_model *m)
+{
+	return ft_weight_now(m, FT_HEAD, 0)->in || head_lora(m);
+}
+
+static void gather(struct ft_model *m, void *y, const void *x, size_t n,
+		   size_t c)
+{
+	m->k->gather(m->k,
+		     &(struct ftk_gather){
+			     .y = y, .x = x, .idx = m->src, .n = n, .c = c});
+}
+
+/* u = scale * x A'; the logits += u B'. */
+static void lora_logits(struct ft_model *m, const struct ft_lora_mod *l,
+			size_t n)
+{
+	bool drops = m->run.dropout > 0;
+	struct ftk *k = m->k;
+
+	if (drops) { /* keys are so many ACT wide */
+		gather(m, m->hkey, m->key, n, sizeof(*m->hkey) / k->act_size);
+		k->drop(k, &(struct ftk_drop){.y = m->hx,
+					      .x = m->hrow,
+					      .m = n,
+					      .n = l->k,
+					      .drop = ft_drop(m, l)});
+	}
+	k->matmul(k, &(struct ftk_matmul){.y = m->uh,
+					  .x = drops ? m->hx : m->hrow,
+					  .w = l->a,
+					  .m = n,
+					  .ws = m->ws});
+	k->columns(k, &(struct ftk_columns){.y = m->uh,
+					    .x = m->uh,
+					    .shift = l->scale,
+					    .m = n,
+					    .n = l->r});
+	k->matmul(k, &(struct ftk_matmul){.y = m->logits,
+					  .x = m->uh,
+					  .w = l->b,
+					  .m = n,
+					  .accumulate = 1,
+					  .real = 1,
+					  .ws = m->ws});
+}
+
+static void lora_logits_backward(struct ft_model *m,
+				 const struct ft_lora_mod *l, size_t n)
+{
+	const struct ft_block *b = &m->run.adapter->b;
+	bool drops = m->run.dropout > 0;
+	struct ftk *k = m->k;
+
+	k->matmul_dw(
+		k, &(struct ftk_matmul_dw){.dw = ft_block_at(b, b->g, l->off_b),
+					   .dy = m->logits,
+					   .x = m->uh,
+					   .m = n,
+					   .n = l->n,
+					   .k = l->r,
+					   .real = 1,
+					   .ws = m->ws});
+	k->matmul_dx(k, &(struct ftk_matmul_dx){.dx = m->duh,
+						.dy = m->logits,
+						.w = l->b,
+						.m = n,
+						.real = 1,
+						.ws = m->ws});
+	k->columns(k, &(struct ftk_columns){.y = m->duh,
+					    .x = m->duh,
+					    .shift = l->scale,
+					    .m = n,
+					    .n = l->r});
+	k->matmul_dw(
+		k, &(struct ftk_matmul_dw){.dw = ft_block_at(b, b->g, l->off_a),
+					   .dy = m->duh,
+					   .x = drops ? m->hx : m->hrow,
+					   .m = n,
+					   .n = l->r,
+					   .k = l->k,
+					   .ws = m->ws});
+	k->matmul_dx(k, &(struct ftk_matmul_dx){.dx = drops ? m->hx : m->dhrow,
+						.dy = m->duh,
+						.w = l->a,
+						.m = n,
+						.accumulate = !drops,
+						.ws = m->ws});
+	if (!drops)
+		return;
+	k->drop(k, &(struct ftk_drop){.y = m->hx,
+				      .x = m->hx,
+				      .m = n,
+				      .n = l->k,
+				      .drop = ft_drop(m, l)});
+	k->accum(k,
+		 &(struct ftk_accum){.y = m->dhrow, .x = m->hx, .n = n * l->k});
+}
+
 void *ft_model_logits(struct ft_model *m, const int32_t *src, size_t n)
 {
+	const struct ft_weight *w = ft_weight_now(m, FT_HEAD, 0);
 	struct ftk *k = m->k;
 
 	k->put(k, m->src, src, n * sizeof(*src));
-	k->gather(k, &(struct ftk_gather){.y = m->hrow,
-					  .x = m->n_final,
-					  .idx = m->src,
-					  .n = n,
-					  .c = m->cfg.hidden});
+	gather(m, m->hrow, m->n_final, n, m->cfg.hidden);
 	k->matmul(k, &(struct ftk_matmul){.y = m->logits,
 					  .x = m->hrow,
-					  .w = m->w[FT_HEAD].w,
-					  .bias = m->w[FT_HEAD].vec,
+					  .w = w->w,
+					  .bias = w->vec,
 					  .m = n,
 					  .real = 1,
 					  .ws = m->ws});
+	if (head_lora(m))
+		lora_logits(m, head_lora(m), n);
 	if (m->cfg.logit_cap > 0)
 		k->softcap(k, &(struct ftk_softcap){.x = m->logits,
 						    .n = n * m->cfg.vocab,
@@ -49,38 +153,37 @@ static void chunk_slopes(struct ft_model *m, const float *coef, size_t n,
 					       .n = n,
 					       .v = m->cfg.vocab,
 					       .softcap = m->cfg.logit_cap});
-	k->matmul_dx(k, &(struct ftk_matmul_dx){.dx = slopes,
-						.dy = m->logits,
-						.w = m->w[FT_HEAD].w,
-						.m = n,
-						.real = 1,
-						.ws = m->ws});
+	k->matmul_dx(
+		k, &(struct ftk_matmul_dx){.dx = slopes,
+					   .dy = m->logits,
+					   .w = ft_weight_now(m, FT_HEAD, 0)->w,
+					   .m = n,
+					   .real = 1,
+					   .ws = m->ws});
 }
 
 static void chunk_backward(struct ft_model *m, const float *coef, size_t n)
 {
+	const struct ft_weight *w = ft_weight_now(m, FT_HEAD, 0);
 	struct ftk *k = m->k;
 	size_t c = m->cfg.hidden;
 
 	chunk_slopes(m, coef, n, m->dhrow);
-	if (m->full)
-		k->matmul_dw(
-			k,
-			&(struct ftk_matmul_dw){
-				.dw = ft_block_grad_at(m, m->w[FT_HEAD].off_w),
-				.dbias =
-					m->w[FT_HEAD].vec
-						? ft_block_grad_at(
-							  m,
-							  m->w[FT_HEAD].off_vec)
-						: NULL,
-				.dy = m->logits,
-				.x = m->hrow,
-				.m = n,
-				.n = m->cfg.vocab,
-				.k = c,
-				.real = 1,
-				.ws = m->ws});
+	if (w->in)
+		k->matmul_dw(k, &(struct ftk_matmul_dw){
+					.dw = ft_weight_grad(w, w->off_w),
+					.dbias = w->vec ? ft_weight_grad(
+								  w, w->off_vec)
+							: NULL,
+					.dy = m->logits,
+					.x = m->hrow,
+					.m = n,
+					.n = m->cfg.vocab,
+					.k = c,
+					.real = 1,
+					.ws = m->ws});
+	if (head_lora(m))
+		lora_logits_backward(m, head_lora(m), n);
 	k->scatter_add(k, &(struct ftk_scatter_add){.y = m->dn,
 						    .x = m->dhrow,
 						    .idx = m->src,
@@ -145,7 +248,7 @@ static void *slope_at(const struct ft_model *m, size_t i)
 void ft_model_slopes(struct ft_model *m, const struct ft_pass *p, float *logp,
 		     float *entropy, uint8_t *hit)
 {
-	if (m->full) {
+	if (head_trains(m)) {
 		ft_model_head(m, p, NULL, logp, entropy, hit);
 		return;
 	}
@@ -162,7 +265,7 @@ void ft_model_slopes_apply(struct ft_model *m, const struct ft_pass *p,
 {
 	struct ftk *k = m->k;
 
-	if (m->full) {
+	if (head_trains(m)) {
 		ft_model_head(m, p, coef, NULL, NULL, NULL);
 		return;
 	}

@@ -87,11 +87,9 @@ static const struct ft_tensor *want(struct ft_model *m, const struct walk *w,
 
 static unsigned use_of(const struct ft_model *m, enum ft_slot s)
 {
-	if (s == FT_EMBED || s == FT_POS)
-		return FTK_W_ROWS | (s == FT_EMBED && m->cfg.tied
-					     ? FTK_W_FORWARD | FTK_W_BACKWARD
-					     : 0);
-	return FTK_W_FORWARD | FTK_W_BACKWARD;
+	bool both = s == FT_EMBED && m->cfg.tied;
+
+	return ft_slot_use(s) | (both ? ft_slot_use(FT_HEAD) : 0);
 }
 
 /* Counting, there is no memory and no handle. */
@@ -211,37 +209,18 @@ static int load_trained(struct ft_model *m, struct ft_carve *c,
 			     : NULL;
 	struct ftk_matrix mat = trained_matrix(m, k, p);
 
-	if (k->k && k->weight && make_handle(m, c, w, &mat, err) < 0)
-		return -1;
-	if (m->block.p && (!k->k || k->bias))
-		w->vec = ft_block_at(&m->block, m->block.p, w->off_vec);
-	if (m->block.p && !k->k && k->bias)
-		w->bias = ft_block_at(&m->block, m->block.p, w->off_bias);
-	return 0;
+	ft_weight_bind(w, &m->block, &m->cfg, k->s);
+	return k->k && k->weight ? make_handle(m, c, w, &mat, err) : 0;
 }
 
 static void add_params(struct ft_model *m)
 {
-	char name[FT_NAME_MAX + 16];
 	struct walk k;
 
 	for (size_t i = 0; i < slots(&m->cfg); i++) {
-		struct ft_weight *w = &m->w[i];
-
-		if (!walk_at(&k, &m->cfg, i))
-			continue;
-		snprintf(name, sizeof(name), "%s.weight", k.name);
-		if (k.weight) {
-			w->off_w = w->off_vec = ft_block_add(
-				&m->block, name, k.n, k.k, k.k != 0);
-			m->block.t[m->block.nt - 1].turned = k.turned;
-		}
-		if (!k.bias)
-			continue;
-		snprintf(name, sizeof(name), "%s.bias", k.name);
-		w->off_bias = ft_block_add(&m->block, name, k.n, 0, false);
-		if (k.k)
-			w->off_vec = w->off_bias;
+		if (walk_at(&k, &m->cfg, i))
+			ft_weight_add(&m->w[i], &m->block, &m->cfg, k.s, k.name,
+				      k.weight);
 	}
 }
 
@@ -295,25 +274,6 @@ static int check_surplus(struct ft_model *m, struct ft_err *err)
 	return 0;
 }
 
-static bool equal(const struct ft_tensor *a, const struct ft_tensor *b)
-{
-	float *x, *y;
-	bool same;
-
-	if (a->numel != b->numel)
-		return false;
-	if (a->dtype == b->dtype)
-		return !memcmp(a->data, b->data, a->nbytes);
-	x = ft_xmalloc(a->numel * sizeof(*x));
-	y = ft_xmalloc(b->numel * sizeof(*y));
-	same = !ft_to_f32(x, a->data, a->dtype, a->numel) &&
-	       !ft_to_f32(y, b->data, b->dtype, b->numel) &&
-	       !memcmp(x, y, a->numel * sizeof(*x));
-	free(x);
-	free(y);
-	return same;
-}
-
 /* A head of its own that is not the embedding is one, whatever config.json
    says: so transformers 5 reads it. */
 static void check_tied(struct ft_model *m)
@@ -327,7 +287,7 @@ static void check_tied(struct ft_model *m)
 	snprintf(name + n, sizeof(name) - n, ".weight");
 	e = ft_st_find(&m->st, name);
 	h = ft_st_find(&m->st, "lm_head.weight");
-	if (e && h && !equal(e, h))
+	if (e && h && !ft_tensor_equal(e, h))
 		m->cfg.tied = false;
 }
 
@@ -346,6 +306,7 @@ static int lay_weights(struct ft_model *m, struct ft_carve *c,
 	if (m->cfg.tied) {
 		m->w[FT_HEAD].w = m->w[FT_EMBED].w;
 		m->w[FT_HEAD].off_w = m->w[FT_EMBED].off_w;
+		m->w[FT_HEAD].in = m->w[FT_EMBED].in;
 	}
 	return 0;
 }

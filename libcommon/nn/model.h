@@ -69,11 +69,18 @@ struct ft_run {
  * the gate make.  No number depends on it.
  */
 struct ft_reserve {
-	size_t t, nseg, n, positions, r;
+	size_t t, nseg, n, positions;
+	/* of an adapter: its modules' greatest rank; has it DoRA, LoRA on
+	   embedding or head, modules whole? */
+	size_t r;
+	bool dora, ends, whole;
 	size_t light, heavy;
 	bool save;
 	bool slopes; /* for ft_model_slopes */
 };
+
+/* Room for it, too; NULL: for none. */
+void ft_reserve_adapter(struct ft_reserve *r, const struct ft_adapter *a);
 
 /* --- the model --- */
 /*
@@ -141,6 +148,20 @@ void ft_model_backward(struct ft_model *m, const struct ft_run *run,
    buffer until the next call.  n <= the head's chunk (ft_model_chunk). */
 void *ft_model_logits(struct ft_model *m, const int32_t *src, size_t n);
 size_t ft_model_chunk(const struct ft_model *m);
+
+/* --- an adapter on it --- */
+/*
+ * Take what memory it needs beside its parameters, and make it ready on a
+ * model whose weights are there.  fresh: what begins as the base's (magnitudes,
+ * whole modules) is set so.  It must not be copied or moved from here on.
+ */
+int ft_adapter_attach(struct ft_adapter *a, const struct ft_model *m,
+		      bool fresh, struct ft_err *err);
+/* After its parameters changed. */
+void ft_adapter_sync(struct ft_adapter *a, const struct ft_model *m);
+/* Count it, before that: its parameters, and what attaching takes. */
+void ft_adapter_plan(struct ft_adapter *a, const struct ft_model *m,
+		     enum ft_plan_part part, struct ft_plan *p);
 
 /* One matrix as float32, rows [r0, r0+n), the adapter merged if given.  Norms
    and biases: ft_model_vector. */

@@ -7,14 +7,6 @@
 
 #include "libcommon/nn/model.h"
 
-/* A weight of the model: a matrix behind a handle, or a norm's vector. */
-struct ft_weight {
-	struct ftk_weight *w;
-	void *vec;  /* REAL: bias of a matrix, or the norm's weight */
-	void *bias; /* REAL: of a norm, or NULL */
-	size_t off_w, off_vec, off_bias; /* in the block, when trained */
-};
-
 /*
  * What one layer leaves behind for the backward; without save all layers share
  * one.  A layer that is computed again owns its input alone and lends the rest
@@ -48,6 +40,7 @@ struct ft_model {
 	size_t weight_bytes;
 
 	size_t t;              /* tokens of the pass under way */
+	struct ft_run run;     /* and how it is run */
 	struct ft_reserve cap; /* what the buffers below hold */
 	size_t chunk;          /* rows of logits at a time */
 	void *mem;             /* all of the buffers, one allocation */
@@ -62,8 +55,14 @@ struct ft_model {
 	struct ftk_segment *seg;
 	void *hrow, *logits, *dhrow, *coef, *logp, *lse, *entropy;
 	uint8_t *hit;
-	void *slope; /* ACT [predictions, c]: d logp / d hidden */
-	float *ones; /* on the host, [chunk] */
+	/* of an adapter on the head: keys [chunk] of hrow, what is dropped
+	   [chunk, c], u and its gradient [chunk, r]; on the embedding u [t, r];
+	   all but keys ACT */
+	uint64_t *hkey;
+	void *hx, *uh, *duh, *ue;
+	void *z, *xd; /* ACT [t, widest] of DoRA: products, dropped inputs */
+	void *slope;  /* ACT [predictions, c]: d logp / d hidden */
+	float *ones;  /* on the host, [chunk] */
 	/* backward */
 	void *dx, *dn, *dq, *dk, *dv, *dao, *dh;
 	void *drq, *drk, *dpost; /* through norms of q, k, what is added */
@@ -89,40 +88,54 @@ static inline bool ft_has(const struct ft_model *m, enum ft_slot s)
 	return ft_config_has(&m->cfg, s);
 }
 
-static inline void *ft_block_grad_at(const struct ft_model *m, size_t off)
-{
-	return m->full ? ft_block_at(&m->block, m->block.g, off) : NULL;
-}
-
 /* The adapter's module at a place, or NULL. */
 static inline const struct ft_lora_mod *ft_lora_at(const struct ft_adapter *a,
 						   enum ft_slot s, size_t layer)
 {
-	int32_t i;
+	int32_t i = a ? a->at[layer * FT_NSLOT + (size_t)s] : -1;
 
-	if (!a || s < FT_FIRST_LAYER_SLOT)
-		return NULL;
-	i = a->at[layer * FT_NSLOT + (size_t)s];
 	return i < 0 ? NULL : &a->mod[i];
 }
 
-static inline struct ftk_dropout ft_drop(const struct ft_model *m,
-					 const struct ft_run *run,
-					 enum ft_slot s, size_t layer)
+/* The weight that the pass under way has there: the adapter's, or the base's. */
+static inline const struct ft_weight *
+ft_weight_now(const struct ft_model *m, enum ft_slot s, size_t layer)
 {
-	return (struct ftk_dropout){.p = run->dropout,
-				    .key = run->dropout_key,
-				    .token = m->key,
-				    .salt = (uint32_t)ft_slot_key(s, layer)};
+	const struct ft_adapter *a = m->run.adapter;
+	int32_t i = a ? a->whole_at[layer * FT_NSLOT + (size_t)s] : -1;
+
+	return i < 0 ? ft_weight_at(m, s, layer) : &a->whole[i].w;
 }
+
+/* Dropout of the input of an adapter's module, in the pass under way. */
+static inline struct ftk_dropout ft_drop(const struct ft_model *m,
+					 const struct ft_lora_mod *l)
+{
+	return (struct ftk_dropout){
+		.p = m->run.dropout,
+		.key = m->run.dropout_key,
+		.token = l->slot == FT_HEAD ? m->hkey : m->key,
+		.salt = (uint32_t)ft_slot_key(l->slot, l->layer)};
+}
+
+/* Is it a module that the adapter has whole? */
+static inline bool ft_weight_whole(const struct ft_model *m,
+				   const struct ft_weight *w)
+{
+	return w->in && !m->full;
+}
+
+/* m->z = drop(x) W', without bias, then with LoRA's part, of a module with
+   DoRA; in between y -= m->z, where y is not NULL and there is dropout. */
+void ft_model_dora(struct ft_model *m, const struct ft_lora_mod *l,
+		   const void *x, void *y);
 
 /* As the backend is told of it, without its data. */
 struct ftk_matrix ft_model_matrix(struct ft_model *m, enum ft_slot s,
 				  size_t layer);
 
 /* Compute again what layer lends, from what it owns: forward.c. */
-void ft_model_again(struct ft_model *m, const struct ft_run *run, size_t layer,
-		    size_t nseg);
+void ft_model_again(struct ft_model *m, size_t layer, size_t nseg);
 
 /* Turn x ACT [t, heads, head_dim] by each token's position, or back. */
 void ft_model_rope(struct ft_model *m, size_t layer, void *x, size_t heads,

@@ -63,7 +63,17 @@ int ft_load_begin(struct ft_loaded *l, const struct ft_compute *c,
 			    adapter, err) < 0)
 		return -1;
 	l->has_adapter = true;
-	return 0;
+	return ft_adapter_check(adapter, ft_model_config(l->model),
+				ft_model_file(l->model), err);
+}
+
+int ft_load_weights(struct ft_loaded *l, struct ft_err *err)
+{
+	if (ft_model_load(l->model, err) < 0)
+		return -1;
+	return l->has_adapter ? ft_adapter_attach(&l->adapter, l->model,
+						  !l->adapter_dir, err)
+			      : 0;
 }
 
 int ft_load(struct ft_loaded *l, const struct ft_compute *c, const char *model,
@@ -72,21 +82,20 @@ int ft_load(struct ft_loaded *l, const struct ft_compute *c, const char *model,
 {
 	if (ft_load_begin(l, c, model, adapter, base, full, err) < 0)
 		return -1;
-	return ft_model_load(l->model, err);
+	return ft_load_weights(l, err);
 }
 
-void ft_load_plan(const struct ft_loaded *l, struct ft_plan *p)
+void ft_load_plan(struct ft_loaded *l, struct ft_plan *p)
 {
 	/* a tokenizer's tables are that much larger than its file */
 	enum { TABLES = 4 };
-	struct ft_carve c = {.plan = p, .part = FT_PLAN_ADAPTER};
+	struct ft_carve c = {.plan = p, .part = FT_PLAN_PROGRAM};
 	struct ft_str path = {0};
 	struct stat sb;
 
 	ft_model_plan_weights(l->model, p);
 	if (l->has_adapter)
-		ft_take(&c, l->adapter.b.n, l->k->real_size);
-	c.part = FT_PLAN_PROGRAM;
+		ft_adapter_plan(&l->adapter, l->model, FT_PLAN_ADAPTER, p);
 	ft_take(&c, FT_PLAN_LEAST, 1);
 	ft_str_addf(&path, "%s/tokenizer.json", l->dir);
 	if (stat(path.s, &sb) == 0)

@@ -53,13 +53,15 @@ int ft_compute_open(struct ft_loaded *l, const struct ft_compute *c,
 int ft_load(struct ft_loaded *l, const struct ft_compute *c, const char *model,
 	    const char *adapter, const char *base, bool full,
 	    struct ft_err *err);
-/* The same but for the weights, which ft_model_load then reads. */
+/* The same in two: what comes before the weights; then these, and the adapter
+   is made ready on them. */
+int ft_load_weights(struct ft_loaded *l, struct ft_err *err);
 int ft_load_begin(struct ft_loaded *l, const struct ft_compute *c,
 		  const char *model, const char *adapter, const char *base,
 		  bool full, struct ft_err *err);
 /* Count into p, from ft_load_begin on: model, adapter, and the program with
    the model's tokenizer. */
-void ft_load_plan(const struct ft_loaded *l, struct ft_plan *p);
+void ft_load_plan(struct ft_loaded *l, struct ft_plan *p);
 void ft_unload(struct ft_loaded *l);
 
 #endif

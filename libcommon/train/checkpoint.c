@@ -656,6 +656,10 @@ int ft_checkpoint_load(struct ft_trainer *t, const char *dir,
 	if (t->optim.m && ft_optimizer_load(&t->optim, path.s, err) < 0)
 		goto out;
 	ft_model_sync(t->l.model);
+	if (t->run.adapter)
+		ft_adapter_sync(&t->l.adapter, t->l.model);
+	if (t->reference)
+		ft_adapter_sync(t->reference, t->l.model);
 	rc = 0;
 out:
 	if (rc < 0)

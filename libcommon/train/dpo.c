@@ -342,7 +342,8 @@ static int plan(struct ft_trainer *t, const struct ft_reserve *r, bool more,
 			sizeof(*s->count));
 	c.part = FT_PLAN_REFERENCE;
 	if (copies(t))
-		ft_take(&c, t->block->n, t->l.k->real_size);
+		ft_adapter_plan(&t->l.adapter, t->l.model, FT_PLAN_REFERENCE,
+				p);
 	if (!copies_model(t))
 		return 0;
 	if (!s->model && ft_model_begin(&s->model, t->l.k, t->l.dir,
@@ -370,6 +371,8 @@ static int open_reference(struct ft_trainer *t, struct ft_err *err)
 			    ft_model_config(t->l.model), err) < 0)
 		return -1;
 	s->has_copy = true;
+	if (ft_adapter_attach(&s->copy, t->l.model, false, err) < 0)
+		return -1;
 	t->reference = &s->copy;
 	return 0;
 }

@@ -44,8 +44,7 @@ static struct ft_reserve room(const struct ft_trainer *t,
 			       .light = c->light,
 			       .heavy = c->heavy};
 
-	if (t->run.adapter)
-		r.r = t->run.adapter->max_r;
+	ft_reserve_adapter(&r, t->run.adapter);
 	most(&t->data, t->data.per_step, c->tokens, &r);
 	if (t->has_eval)
 		most(&t->eval, t->eval.b.nrow, c->tokens, &r);
@@ -65,7 +64,7 @@ static int count(struct ft_trainer *t, const struct choice *how, bool more,
 		 struct ft_plan *p, struct ft_err *err)
 {
 	struct ft_reserve r = room(t, how);
-	struct ft_carve c = {.plan = p, .part = FT_PLAN_ADAPTER};
+	struct ft_carve c = {.plan = p};
 
 	*p = (struct ft_plan){.tokens = r.t,
 			      .layers = ft_model_config(t->l.model)->layers,
@@ -75,7 +74,7 @@ static int count(struct ft_trainer *t, const struct choice *how, bool more,
 	p->part[FT_PLAN_PROGRAM] = FT_PLAN_LEAST;
 	ft_model_plan_weights(t->l.model, p);
 	if (t->run.adapter)
-		ft_take(&c, t->block->n, t->l.k->real_size);
+		ft_adapter_plan(&t->l.adapter, t->l.model, FT_PLAN_ADAPTER, p);
 	ft_optimizer_plan(t->block, t->l.k, t->o, p);
 	ft_model_plan_acts(t->l.model, &r, more, p);
 	ft_pass_plan(r.t, r.nseg, p);

@@ -150,7 +150,7 @@ static int prepare(struct ft_trainer *t, const char *stream, struct ft_err *err)
 		return -1;
 	if (o->plan)
 		return 0;
-	if (ft_model_load(t->l.model, err) < 0 ||
+	if (ft_load_weights(&t->l, err) < 0 ||
 	    ft_model_digest(t->l.adapter_dir ? t->l.adapter_dir : t->l.dir,
 			    t->start_digest, err) < 0)
 		return -1;
@@ -273,6 +273,8 @@ static int apply(struct ft_trainer *t, double loss, double norm, double lr,
 	ft_optimizer_step(&t->optim, lr, gscale);
 	if (t->o->full)
 		ft_model_sync(t->l.model);
+	else
+		ft_adapter_sync(&t->l.adapter, t->l.model);
 	return 0;
 }
 

@@ -266,9 +266,13 @@ def trained(model, lora):
     """(name on disk, parameter), sorted by name."""
     out = []
     for name, p in model.named_parameters():
-        p.requires_grad_(("lora_" in name) == lora)
+        ours = "lora_" in name or ".modules_to_save." in name
+        p.requires_grad_(ours == lora)
         if p.requires_grad:
-            name = name.replace(".default.", ".")
+            name = (name.replace("modules_to_save.default.", "")
+                    .replace("lora_magnitude_vector.default.weight",
+                             "lora_magnitude_vector")
+                    .replace(".default", ""))
             if not lora:
                 name = (name.replace("base_model.model.", "")
                         .replace("base_layer.", ""))

@@ -167,6 +167,52 @@ static void check_lora(struct ftk *k, float p)
 	release(c);
 }
 
+/* --- columns ------------------------------------------------------------- */
+
+struct columns {
+	struct ctx c;
+	struct ftk_columns a;
+	double *coef;
+};
+
+static double columns_loss(void *arg)
+{
+	struct columns *s = arg;
+
+	s->c.k->columns(s->c.k, &s->a);
+	return dot(s->a.y, s->coef, s->a.m * s->a.n);
+}
+
+static void check_columns(struct ftk *k)
+{
+	enum { M = 7, N = 70 };
+	struct columns s = {.c = {.k = k, .seed = 1}};
+	struct ctx *c = &s.c;
+	double *x = inout(c, M * N), *num = inout(c, N);
+	double *dx = zeros(c, M * N), *dnum = zeros(c, N);
+	const void *den = fill(c, N, 2, 1, 0);
+
+	s.coef = inout(c, M * N);
+	s.a = (struct ftk_columns){.y = out(c, M * N),
+				   .x = x,
+				   .num = num,
+				   .den = den,
+				   .bias = in(c, N),
+				   .m = M,
+				   .n = N};
+	k->columns_backward(k, &(struct ftk_columns_backward){.dx = dx,
+							      .dnum = dnum,
+							      .dy = s.coef,
+							      .x = x,
+							      .num = num,
+							      .den = den,
+							      .m = M,
+							      .n = N});
+	differ("columns dx", columns_loss, &s, x, dx, M * N);
+	differ("columns dnum", columns_loss, &s, num, dnum, N);
+	release(c);
+}
+
 /* --- norm ---------------------------------------------------------------- */
 
 struct norm {
@@ -484,6 +530,7 @@ int main(void)
 	check_matmul(k);
 	check_lora(k, 0);
 	check_lora(k, 0.3f);
+	check_columns(k);
 	for (int kind = FTK_RMS; kind <= FTK_LAYER; kind++) {
 		check_norm(k, kind, 0);
 		check_norm(k, kind, 1);

@@ -297,6 +297,40 @@ static void check_growth(const char *isa)
 	close_backend(&b);
 }
 
+/* dims: m, n, 1: num and den, 2: bias, 4: accumulate */
+static void columns(struct ctx *c, const size_t *d)
+{
+	size_t n = d[0] * d[1];
+	struct ftk_columns a = {.y = d[2] & 4 ? act_inout(c, n) : act_out(c, n),
+				.x = act_in(c, n),
+				.num = d[2] & 1 ? in(c, d[1]) : NULL,
+				.den = fill(c, d[1], 2, 1, 0),
+				.bias = d[2] & 2 ? in(c, d[1]) : NULL,
+				.shift = -0.75f,
+				.m = d[0],
+				.n = d[1],
+				.accumulate = (d[2] & 4) != 0};
+
+	c->k->columns(c->k, &a);
+}
+
+/* dims: m, n, in x's place? */
+static void columns_backward(struct ctx *c, const size_t *d)
+{
+	void *x = act_inout(c, d[0] * d[1]);
+	struct ftk_columns_backward a = {.dx = d[2] ? x
+						    : act_out(c, d[0] * d[1]),
+					 .dnum = inout(c, d[1]),
+					 .dy = act_in(c, d[0] * d[1]),
+					 .x = x,
+					 .num = in(c, d[1]),
+					 .den = fill(c, d[1], 2, 1, 0),
+					 .m = d[0],
+					 .n = d[1]};
+
+	c->k->columns_backward(c->k, &a);
+}
+
 int main(void)
 {
 	static const size_t rows[][2] = {{1, 1}, {3, 37}, {70, 288}, {33, 515}};
@@ -311,6 +345,12 @@ int main(void)
 		check_case("scatter_add", scatter_add, DIMS(t, n, 0), 0);
 		check_case("scatter_add coef", scatter_add, DIMS(t, n, 1),
 			   2e-7);
+		for (size_t all = 0; all < 8; all++)
+			check_case("columns", columns, DIMS(t, n, all), 5e-7);
+		check_case("columns_backward", columns_backward, DIMS(t, n, 0),
+			   2e-6);
+		check_case("columns_backward in place", columns_backward,
+			   DIMS(t, n, 1), 2e-6);
 		for (size_t kind = FTK_RMS; kind <= FTK_LAYER; kind++) {
 			check_case("norm", norm, DIMS(t, n + 1, kind, 0), 2e-6);
 			check_case("norm with all", norm,

@@ -167,6 +167,34 @@ static void linear_backward(struct ctx *c, const size_t *d)
 	c->k->linear_backward(c->k, &a);
 }
 
+/* dims: n, k, r */
+static void row_norms(struct ctx *c, const size_t *d)
+{
+	struct ftk_row_norms a = {.norm = out(c, d[0]),
+				  .w = weight(c, d[0], d[1], FTK_W_FORWARD),
+				  .a = in(c, d[2] * d[1]),
+				  .b = in(c, d[0] * d[2]),
+				  .n = d[0],
+				  .k = d[1],
+				  .r = d[2],
+				  .scale = 0.5f};
+
+	a.ws = scratch(c, c->k->row_norms_ws(c->k, &a));
+	c->k->row_norms(c->k, &a);
+}
+
+/* dims: m, n, percent dropped, in place? */
+static void drop(struct ctx *c, const size_t *d)
+{
+	struct ftk_drop a = {
+		.m = d[0], .n = d[1], .drop = dropout(c, d[0], d[2])};
+
+	a.x = a.y = act_inout(c, d[0] * d[1]);
+	if (!d[3])
+		a.y = act_out(c, d[0] * d[1]);
+	c->k->drop(c->k, &a);
+}
+
 /* A token's row must be the same in any batch of more than a few rows; with
    pairs' dot products in any batch. */
 static void check_rows(const char *backend, const char *isa)
@@ -592,6 +620,9 @@ int main(void)
 				   DIMS(m, 75, 131, 5, p, 0), 4e-6, 4e-3);
 			check_both("lora_backward 40", lora_backward,
 				   DIMS(m, 33, 40, 40, p, 1), 4e-6, 4e-3);
+			check_case("drop", drop, DIMS(m, 75, p, 0), 2e-7);
+			check_case("drop in place", drop, DIMS(m, 75, p, 1),
+				   2e-7);
 		}
 	for (size_t p = 0; p <= 30; p += 30)
 		for (size_t m = 1; m < 300; m = m * 6 + 1)
@@ -624,6 +655,10 @@ int main(void)
 	check_backend("cpu-bf16", "linear_backward, blocks of rows",
 		      linear_backward, DIMS(1100, 64, 16, 0, 0, 40, 20, 0, 0),
 		      1.2e-2);
+	for (size_t n = 1; n < 300; n = n * 6 + 1) {
+		check_both("row_norms", row_norms, DIMS(n, 131, 8), 2e-6, 4e-3);
+		check_both("row_norms", row_norms, DIMS(n, 40, 33), 2e-6, 4e-3);
+	}
 	/* more than a block of depth, and of columns */
 	check_backend("cpu-bf16", "matmul, blocks", matmul,
 		      DIMS(17, 1060, 4100, 1, 1), 2e-5);

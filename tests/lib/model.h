@@ -86,7 +86,8 @@ static inline void eng_hold(struct eng *e, const char *dir, const char *adapter,
 		return;
 	if (ft_adapter_load(&e->a, e->k, ft_model_config(e->m), adapter, &err) <
 		    0 ||
-	    ft_block_grad(&e->a.b, &err) < 0)
+	    ft_block_grad(&e->a.b, &err) < 0 ||
+	    ft_adapter_attach(&e->a, e->m, false, &err) < 0)
 		eng_die(adapter, &err);
 	e->lora = true;
 }
@@ -140,7 +141,7 @@ static inline void eng_rows(struct eng *e, const struct ft_tokens *b,
 	r.nseg = e->pass.nseg;
 	r.n = e->pass.n;
 	r.positions = e->pass.maxpos;
-	r.r = e->a.max_r;
+	ft_reserve_adapter(&r, e->lora ? &e->a : NULL);
 	if (ft_model_reserve(e->m, &r, &err) < 0)
 		eng_die("reserve", &err);
 	if (e->cap < r.n + 1) {
@@ -342,6 +343,8 @@ static inline void eng_adapter(struct eng *e, int64_t r, double alpha,
 	e->k->put_real(e->k, e->a.b.p, v, e->a.b.n);
 	e->k->sync(e->k);
 	free(v);
+	if (ft_adapter_attach(&e->a, e->m, false, &err) < 0)
+		eng_die("adapter", &err);
 	e->lora = true;
 }
 

@@ -96,8 +96,9 @@ static void targets(void)
 		{{"self_attn.q_proj", NULL}, 1, 2},
 		{{"model.layers.1.mlp.up_proj", NULL}, 1, 1},
 		{{"layers.0.mlp.up_proj", "o_proj"}, 2, 3},
+		{{"all-linear", "lm_head,embed_tokens"}, 2, 16},
 	};
-	static const char *const bad[] = {"proj", "lm_head", "q_proj,c_attn",
+	static const char *const bad[] = {"proj", "norm", "q_proj,c_attn",
 					  "attn.q_proj",
 					  "model.layers.9.mlp.up_proj"};
 	struct ft_adapter a;
@@ -279,7 +280,9 @@ static void refused_fields(void)
 {
 	struct ft_adapter a;
 
-	refuse("\"use_dora\": false", "\"use_dora\": true", "'use_dora'");
+	refuse("\"use_dora\": false", "\"use_dora\": true",
+	       "self_attn.q_proj.lora_magnitude_vector' is missing");
+	refuse("\"use_dora\": false", "\"use_dora\": 1", "'use_dora'");
 	refuse("\"init_lora_weights\": true",
 	       "\"init_lora_weights\": \"pissa_niter_4\"",
 	       "init_lora_weights 'pissa_niter_4'");
@@ -292,13 +295,31 @@ static void refused_fields(void)
 	refuse("\"fan_in_fan_out\": false", "\"fan_in_fan_out\": true",
 	       "'fan_in_fan_out'");
 	refuse("\"modules_to_save\": null",
-	       "\"modules_to_save\": [\"lm_head\"]", "'modules_to_save'");
+	       "\"modules_to_save\": [\"lm_head\"]",
+	       "'base_model.model.lm_head.weight' is missing");
+	refuse("\"modules_to_save\": null", "\"modules_to_save\": [\"score\"]",
+	       "modules_to_save names 'score'");
+	refuse("\"modules_to_save\": null", "\"modules_to_save\": \"lm_head\"",
+	       "'modules_to_save' is not a list");
+	refuse("\"modules_to_save\": null", "\"modules_to_save\": [\"mlp\"]",
+	       "mlp.gate_proj.weight' is missing");
 	refuse("\"rank_pattern\": {}", "\"rank_pattern\": {\"q_proj\": 2}",
-	       "'rank_pattern'");
-	refuse("\"alpha_pattern\": {}", "\"alpha_pattern\": {\"q_proj\": 2}",
-	       "'alpha_pattern'");
-	refuse("\"layers_to_transform\": null", "\"layers_to_transform\": [0]",
-	       "'layers_to_transform'");
+	       "q_proj.lora_A.weight' has another shape");
+	refuse("\"rank_pattern\": {}", "\"rank_pattern\": {\"q_proj\": 0}",
+	       "rank of 'model.layers.0.self_attn.q_proj' is not in");
+	refuse("\"rank_pattern\": {}", "\"rank_pattern\": {\"q_proj\": 4.5}",
+	       "rank_pattern");
+	refuse("\"rank_pattern\": {}", "\"rank_pattern\": {\"(?<=q)_proj\": 4}",
+	       "regular expression '(?<=q)_proj'");
+	refuse("\"rank_pattern\": {}", "\"rank_pattern\": [4]",
+	       "'rank_pattern' is not an object");
+	refuse("\"alpha_pattern\": {}",
+	       "\"alpha_pattern\": {\"q_proj\": \"2\"}", "alpha_pattern");
+	refuse("\"exclude_modules\": null", "\"exclude_modules\": [\"q_proj\"]",
+	       "tensors of 'model.layers.0.self_attn.q_proj'");
+	refuse("\"exclude_modules\": null",
+	       "\"exclude_modules\": \".*\\\\.1\\\\..*\"",
+	       "tensors of 'model.layers.1.self_attn.q_proj'");
 	refuse("\"layer_replication\": null", "\"layer_replication\": [[0, 1]]",
 	       "'layer_replication'");
 	refuse("\"trainable_token_indices\": null",
@@ -373,12 +394,17 @@ static void refused_tensors(void)
 		"layers.1.self_attn.q_proj");
 	tensors("layers.1.self_attn.q_proj", NULL,
 		"target_modules names 'model.layers.1.self_attn.q_proj'");
+	tensors(NULL,
+		"base_model.model.model.layers.1.mlp.up_proj.lora_A.default.weight",
+		"'base_model.model.model.layers.1.mlp.up_proj.lora_A.weight' is there twice");
+	tensors(NULL, "base_model.model.lm_head.lora_A.weight",
+		"tensors of 'lm_head', which target_modules does not name");
 	tensors(NULL, "base_model.model.lm_head.weight",
 		"surplus tensor 'base_model.model.lm_head.weight'");
 	tensors(NULL,
 		"base_model.model.model.layers.7.self_attn.q_proj.lora_A.weight",
 		"surplus tensor");
-	tensors("lora", NULL, "no LoRA tensor");
+	tensors("lora", NULL, "which has no tensors");
 	edited("{", "{");
 	path = scratch_path("edited/adapter_model.safetensors");
 	CHECK(!truncate(path, 3000) && !load(&a, scratch_path("edited")) &&

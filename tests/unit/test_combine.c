@@ -90,7 +90,7 @@ static void test_scale(void)
 
 	CHECK(make(&a, 4, true, NULL, 3, &err) == 0, "an adapter");
 	delta(&a, FT_Q, 1, x);
-	ft_adapter_scale(&a, -0.5);
+	CHECK(ft_adapter_scale(&a, -0.5, &err) == 0, "scaled");
 	delta(&a, FT_Q, 1, y);
 	for (int k = 0; k < 144; k++)
 		bad += fabsf(y[k] + 0.5f * x[k]) > 1e-5f;

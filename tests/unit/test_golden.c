@@ -243,6 +243,8 @@ static void walk(struct eng *e, const struct course *c, const float *loss,
 		ft_optimizer_step(&opt, ft_learning_rate(&o, s, total),
 				  norm > clip ? clip / (norm + 1e-6) : 1);
 		ft_model_sync(e->m);
+		if (e->lora)
+			ft_adapter_sync(&e->a, e->m);
 	}
 	CHECK(far <= tol, "%s %s: %s: %d steps, worst loss %.1e, norm %.1e",
 	      e->k->name, e->k->isa, name, (int)total, far, nfar);
@@ -359,7 +361,8 @@ static int take_text(void *self, const struct ft_gen_out *o, struct ft_err *err)
 	return 0;
 }
 
-static void greedy(struct eng *e, const struct gold *g)
+static void greedy(struct eng *e, const struct gold *g,
+		   const struct ft_adapter *a)
 {
 	const struct ft_tensor *p = want(g, "greedy.prompt");
 	const struct ft_tensor *b = want(g, "greedy.ids");
@@ -371,7 +374,7 @@ static void greedy(struct eng *e, const struct gold *g)
 
 	o.temperature = 0;
 	o.max_new = (int64_t)b->numel;
-	if (ft_generate(e->m, NULL, &o, &io, &err) < 0)
+	if (ft_generate(e->m, a, &o, &io, &err) < 0)
 		eng_die("generate", &err);
 	CHECK(t.n == b->numel && !memcmp(t.ids, b->data, t.n * sizeof(*t.ids)),
 	      "%s %s: greedy text of %zu tokens", e->k->name, e->k->isa, t.n);
@@ -388,7 +391,7 @@ static void one_case(const struct gold *g, const char *backend, const char *isa)
 	printf("# %s\n", g->name);
 	eng_model(&e, g->model, g->adapter, false);
 	if (ft_st_find(&g->st, "greedy.ids"))
-		greedy(&e, g);
+		greedy(&e, g, NULL);
 	sft(&e, g, "lora");
 	dpo_lora(&e, g);
 	steps(&e, g, "lora");
@@ -401,6 +404,26 @@ static void one_case(const struct gold *g, const char *backend, const char *isa)
 	eng_close(&e);
 	if (!strcmp(g->name, "bias"))
 		trl(g, backend, isa);
+}
+
+/* --- adapters of every kind: tests/golden/gen_adapters.py ----------------- */
+
+static void adapter_case(const struct gold *g, const char *backend,
+			 const char *isa)
+{
+	struct eng e;
+
+	if (!eng_backend(&e, backend, isa, 1)) {
+		SKIP("%s: this machine has no %s", g->name, isa);
+		return;
+	}
+	printf("# %s\n", g->name);
+	eng_model(&e, g->model, g->adapter, false);
+	greedy(&e, g, &e.a);
+	sft(&e, g, "lora");
+	dpo_lora(&e, g);
+	steps(&e, g, "lora");
+	eng_close(&e);
 }
 
 /* --- weights in NF4 ------------------------------------------------------ */
@@ -442,9 +465,14 @@ static void case_on_all(case_fn *fn, const char *name, const char *model,
 			const char *only)
 {
 	static const char *const isa[] = {"scalar", "avx2", "avx512"};
+	struct ft_err err;
+	const char *base;
 	struct gold g;
+	size_t n;
 
 	gold_open(&g, name, model);
+	if (ft_json_str(g.meta, "base", &base, &n, &err) > 0)
+		snprintf(g.model, sizeof(g.model), GOLDEN "%s", base);
 	if (!only || !strcmp(only, "ref64"))
 		fn(&g, "ref64", NULL);
 	for (size_t i = 0; i < sizeof(isa) / sizeof(*isa); i++) {
@@ -462,6 +490,12 @@ int main(int argc, char **argv)
 		"mistral",     "qwen2",       "qwen2_yarn", "qwen3",
 		"phi",         "starcoder2",  "gpt2",       "gpt2_bare",
 		"gemma2",      "gemma3_text", "gemma3",     "stories260K",
+	};
+	static const char *const adapters[] = {
+		"patterns",   "layers",    "regex",      "dora",
+		"dora_phi",   "dora_gpt2", "dora_gemma", "save",
+		"save_tied",  "save_gpt2", "ends",       "ends_tied",
+		"ends_gemma", "head_phi",
 	};
 	const char *name = argc > 1 ? argv[1] : "all";
 	const char *only = argc > 2 ? argv[2] : NULL;
@@ -482,6 +516,13 @@ int main(int argc, char **argv)
 			case_on_all(one_case, cases[i], model, only);
 		else
 			SKIP("%s: no shared data (FT_SHARED)", cases[i]);
+	}
+	for (size_t i = 0; i < sizeof(adapters) / sizeof(*adapters); i++) {
+		if (strcmp(name, "all") && strcmp(name, adapters[i]))
+			continue;
+		snprintf(model, sizeof(model), GOLDEN "adapters/%s",
+			 adapters[i]);
+		case_on_all(adapter_case, model, NULL, only);
 	}
 	if (!strcmp(name, "all") || !strcmp(name, "nf4"))
 		case_on_all(nf4_case, "nf4", NULL, only);

@@ -185,7 +185,7 @@ static float *gradients(const char *backend, const char *isa, enum ft_hold hold,
 		eng_adapter(&e, 4, 8, false);
 	e.dropout = e.full ? 0 : 0.25f;
 	e.key = 11;
-	r.r = e.a.max_r;
+	ft_reserve_adapter(&r, e.lora ? &e.a : NULL);
 	if (ft_model_reserve(e.m, &r, &err) < 0)
 		eng_die("reserve", &err);
 	for (size_t i = 0; i < rows.nrow; i++)

@@ -53,6 +53,7 @@ int main(int argc, char **argv)
 		ft_die_err(&err);
 	ft_trainer_release(&t);
 	free(o.lora.targets.v);
+	free(o.lora.save.v);
 	free((void *)common);
 	if (sig) {
 		signal(sig, SIG_DFL);

@@ -132,17 +132,24 @@ static void check_usage(struct export *e, bool dtype_given)
 static void load_adapters(struct export *e)
 {
 	struct ft_adapter *a = ft_xcalloc(e->nadapters + 1, sizeof(*a));
+	struct ft_st base;
 	struct ft_err err;
 
-	for (size_t i = 0; i < e->nadapters; i++)
-		check(ft_adapter_load(&a[i], e->l.k, &e->cfg, e->adapter_dir[i],
-				      &err),
-		      &err);
+	check(ft_st_open_dir(&base, e->dir, &err), &err);
+	ft_config_see(&e->cfg, &base);
+	for (size_t i = 0; i < e->nadapters; i++) {
+		const char *dir = e->adapter_dir[i];
+
+		check(ft_adapter_load(&a[i], e->l.k, &e->cfg, dir, &err), &err);
+		check(ft_adapter_check(dir, &e->cfg, &base, &err), &err);
+	}
+	ft_st_release(&base);
 	e->has_adapter = e->nadapters > 0;
 	if (e->nadapters == 1) {
 		e->adapter = a[0];
 		if (e->weight[0] != 1)
-			ft_adapter_scale(&e->adapter, e->weight[0]);
+			check(ft_adapter_scale(&e->adapter, e->weight[0], &err),
+			      &err);
 	} else if (e->nadapters) {
 		check(ft_adapter_combine(&e->adapter, a, e->weight,
 					 e->nadapters, &e->cfg, &err),

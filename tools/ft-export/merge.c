@@ -28,26 +28,67 @@ static bool is_float(enum ft_dtype t)
 	return t == FT_F32 || t == FT_BF16 || t == FT_F16 || t == FT_F64;
 }
 
-/* Which module's matrix is this?  False for all else. */
-static bool find_module(const struct export *e, const char *name,
-			const struct ft_lora_mod **mod)
+/* A tensor that the adapter changes. */
+struct changed {
+	enum ft_slot slot;
+	size_t layer;
+	bool turned; /* as files have it */
+	size_t off;  /* of a vector in the adapter's block */
+	bool vector;
+};
+
+static bool changes(const struct export *e, const char *name, struct changed *c)
 {
-	size_t n = strlen(name);
+	const struct ft_whole *whole;
 	char module[FT_NAME_MAX];
+	size_t n, rows, width;
 
-	if (!e->has_adapter || n < 7 || strcmp(name + n - 7, ".weight") != 0)
-		return false;
-	for (size_t i = 0; i < e->adapter.nmod; i++) {
-		const struct ft_lora_mod *m = &e->adapter.mod[i];
+	for (size_t i = 0; e->has_adapter && i < e->cfg.layers * FT_NSLOT;
+	     i++) {
+		enum ft_slot s = (enum ft_slot)(i % FT_NSLOT);
 
-		ft_config_stored(&e->cfg, m->slot, m->layer, module,
+		if (!ft_adapter_has(&e->adapter, s, i / FT_NSLOT))
+			continue;
+		ft_config_stored(&e->cfg, s, i / FT_NSLOT, module,
 				 sizeof(module));
-		if (strlen(module) == n - 7 && !memcmp(module, name, n - 7)) {
-			*mod = m;
-			return true;
-		}
+		n = strlen(module);
+		if (strncmp(name, module, n) != 0 ||
+		    (strcmp(name + n, ".weight") && strcmp(name + n, ".bias")))
+			continue;
+		whole = ft_adapter_whole(&e->adapter, s, i / FT_NSLOT);
+		ft_config_shape(&e->cfg, s, &rows, &width);
+		*c = (struct changed){.slot = s,
+				      .layer = i / FT_NSLOT,
+				      .vector = name[n + 1] == 'b' || !width};
+		c->turned = !c->vector && ft_config_turned(&e->cfg, s);
+		if (whole)
+			c->off = name[n + 1] == 'b' ? whole->w.off_bias
+						    : whole->w.off_vec;
+		return whole || !c->vector;
 	}
 	return false;
+}
+
+/* Must the head, which is the embedding, become one of its own? */
+static bool unties(const struct export *e, const struct ft_st *st)
+{
+	return e->has_adapter && e->cfg.tied &&
+	       !ft_st_find(st, "lm_head.weight") &&
+	       (ft_adapter_has(&e->adapter, FT_EMBED, 0) ||
+		ft_adapter_has(&e->adapter, FT_HEAD, 0));
+}
+
+/* What a tensor is made from: its own in the base, or the embedding. */
+static const struct ft_tensor *source(const struct merge *g, const char *name)
+{
+	const struct ft_tensor *t = ft_st_find(g->st, name);
+	char table[FT_NAME_MAX + 8];
+
+	if (t)
+		return t;
+	ft_config_stored(&g->e->cfg, FT_EMBED, 0, table, FT_NAME_MAX);
+	snprintf(table + strlen(table), 8, ".weight");
+	return ft_st_find(g->st, table);
 }
 
 static int check_finite(const float *f, size_t n, const char *name,
@@ -108,12 +149,31 @@ static int get_quantised(struct merge *g, const struct linear *l, size_t r,
 	return rc;
 }
 
-/* Rows r.. of tensor `name` with what the adapter adds, to f. */
+/* Rows r.. of tensor `name`, which is there in floats, with what the adapter
+   makes of it; all rows of what is turned. */
+static void tune(const struct export *e, const struct changed *c, size_t width,
+		 size_t r, size_t n, float *f)
+{
+	const struct ft_block *b = &e->adapter.b;
+
+	if (c->vector) {
+		b->k->get_real(b->k, f, ft_block_at(b, b->p, c->off + r), n);
+		b->k->sync(b->k);
+		return;
+	}
+	if (c->turned)
+		turn(f, n, width);
+	ft_adapter_merge(&e->adapter, c->slot, c->layer, r,
+			 c->turned ? width : n, f);
+	if (c->turned)
+		turn(f, width, n);
+}
+
 static int get_rows(struct merge *g, const char *name, size_t width, size_t r,
 		    size_t n, float *f, struct ft_err *err)
 {
-	const struct ft_tensor *from = ft_st_find(g->st, name);
-	const struct ft_lora_mod *mod = NULL;
+	const struct ft_tensor *from = source(g, name);
+	struct changed c;
 	struct linear l;
 
 	if (quant_linear(g->e, name, &l) && ft_quant_is(g->st, l.module)) {
@@ -127,11 +187,8 @@ static int get_rows(struct merge *g, const char *name, size_t width, size_t r,
 				  "tensor '%.150s' is of type %s", name,
 				  ft_dtype_name(from->dtype));
 	}
-	if (find_module(g->e, name, &mod))
-		(ft_config_turned(&g->e->cfg, mod->slot)
-			 ? ft_adapter_merge_turned
-			 : ft_adapter_merge)(&g->e->adapter, mod->slot,
-					     mod->layer, r, n, f);
+	if (changes(g->e, name, &c))
+		tune(g->e, &c, width, r, n, f);
 	return 0;
 }
 
@@ -179,28 +236,44 @@ static int fill_part(struct merge *g, const struct ft_tensor *t,
 static bool becomes_nf4(const struct merge *g, const char *name,
 			struct linear *l)
 {
-	const struct ft_lora_mod *mod;
+	struct changed c;
 
 	if (!g->e->bnb || !quant_linear(g->e, name, l))
 		return false;
 	return g->e->cfg.quantized ? ft_quant_is(g->st, l->module) &&
-					     find_module(g->e, name, &mod)
+					     changes(g->e, name, &c)
 				   : true;
 }
 
+/* Has the base's tensor the shape that the adapter is for? */
+static int check_shape(const struct export *e, const struct ft_tensor *t,
+		       const struct changed *c, struct ft_err *err)
+{
+	size_t n, k;
+
+	ft_config_shape(&e->cfg, c->slot, &n, &k);
+	if (c->vector ? t->ndim == 1 && t->numel == n
+		      : t->ndim == 2 && t->shape[c->turned] == n &&
+				t->shape[!c->turned] == k)
+		return 0;
+	return ft_err_set(err, FT_EXIT_DATA,
+			  "tensor '%.150s' has another shape than its adapter",
+			  t->name);
+}
+
 /* Rows of a matrix at a time; a vector, or what has more dimensions, in
-   pieces of one row each. */
+   pieces of one row each; all at once what an adapter changes turned. */
 static int fill(void *arg, const struct ft_tensor *t, struct ft_output *out,
 		struct ft_err *err)
 {
 	struct merge *g = arg;
-	const struct ft_tensor *from = ft_st_find(g->st, t->name);
-	const struct ft_lora_mod *mod = NULL;
+	const struct ft_tensor *from = source(g, t->name);
 	const char *side = strstr(t->name, ".weight.");
 	char name[FT_NAME_MAX + 16];
 	size_t width, rows, step;
+	struct changed c = {0};
 	struct linear l;
-	bool merged = find_module(g->e, t->name, &mod);
+	bool merged = changes(g->e, t->name, &c);
 
 	snprintf(name, sizeof(name), "%.*s",
 		 side ? (int)(side - t->name) + 7 : (int)sizeof(name), t->name);
@@ -211,15 +284,11 @@ static int fill(void *arg, const struct ft_tensor *t, struct ft_output *out,
 		return ft_output_write(out, from->data, from->nbytes, err);
 	width = t->ndim == 2 ? (size_t)t->shape[1] : 1;
 	rows = width ? (size_t)t->numel / width : 0;
-	if (merged &&
-	    (t->ndim != 2 || rows * width != mod->n * mod->k ||
-	     width != (ft_config_turned(&g->e->cfg, mod->slot) ? mod->n
-							       : mod->k)))
-		return ft_err_set(
-			err, FT_EXIT_DATA,
-			"tensor '%.150s' has another shape than its adapter",
-			t->name);
+	if (merged && check_shape(g->e, t, &c, err) < 0)
+		return -1;
 	step = width < BLOCK && width ? BLOCK / width : 1;
+	if (merged && c.turned)
+		step = rows;
 	FT_GROW(g->f, 0, g->cap, step * width);
 	for (size_t r = 0; r < rows; r += step) {
 		size_t n = rows - r < step ? rows - r : step;
@@ -265,9 +334,9 @@ static void add_quantization(const struct export *e, struct ft_str *s)
 			: "null");
 }
 
-/* The base's config.json with its type and how it is quantised: the rest byte
-   for byte. */
-static void write_config(struct export *e)
+/* The base's config.json with its type, how it is quantised, and whether the
+   head is the embedding: the rest byte for byte. */
+static void write_config(struct export *e, bool untied)
 {
 	const char *type =
 		e->stored == FT_BF16 ? "\"bfloat16\"" : "\"float32\"";
@@ -275,7 +344,9 @@ static void write_config(struct export *e)
 		{.key = "dtype", .json = type, .n = strlen(type)},
 		{.key = "torch_dtype", .json = type, .n = strlen(type)},
 		{.key = "quantization_config"},
+		{.key = "tie_word_embeddings", .json = "false", .n = 5},
 	};
+	const struct ft_json *was;
 	struct ft_str path = {0}, text = {0}, quant = {0};
 	struct ft_arena arena = {0};
 	struct ft_row row = {0};
@@ -291,13 +362,14 @@ static void write_config(struct export *e)
 		ft_err_at(&err, path.s, 0);
 		ft_die_err(&err);
 	}
-	if (e->bnb && !e->cfg.quantized) {
+	was = ft_json_get(row.obj, "quantization_config");
+	if (e->bnb && e->cfg.quantized && was)
+		ft_str_add(&quant, was->raw, was->nraw);
+	else if (e->bnb && !e->cfg.quantized)
 		add_quantization(e, &quant);
-		edit[2].json = quant.s;
-		edit[2].n = quant.n;
-	}
-	/* one that is there already stays */
-	ft_row_edit(&row, edit, e->bnb && e->cfg.quantized ? 2 : 3, &text);
+	edit[2].json = quant.s;
+	edit[2].n = quant.n;
+	ft_row_edit(&row, edit, untied ? 4 : 3, &text);
 	if (ft_files_write(&e->files, e->out, "config.json", text.s, text.n,
 			   &err))
 		ft_die_err(&err);
@@ -345,19 +417,31 @@ void export_weights(struct export *e)
 	struct ft_err err;
 	char **names;
 	size_t n = 0;
+	bool untied;
 
 	if (ft_st_open_dir(&st, e->dir, &err))
 		ft_die_err(&err);
 	ft_config_see(&e->cfg, &st);
 	e->stored = choose_dtype(e, &st);
-	t = ft_xcalloc(st.n * QUANT_PARTS + 1, sizeof(*t));
-	names = ft_xcalloc(st.n * QUANT_PARTS + 1, sizeof(*names));
+	t = ft_xcalloc(st.n * QUANT_PARTS + 2, sizeof(*t));
+	names = ft_xcalloc(st.n * QUANT_PARTS + 2, sizeof(*names));
 	for (size_t i = 0; i < st.n; i++)
 		n += add_tensors(&g, i, t + n, names + n);
+	untied = unties(e, &st);
+	if (untied && e->cfg.arch->nested)
+		ft_die(FT_EXIT_DATA,
+		       "merging an adapter on the embedding or head of a %s model, which are one, is not supported",
+		       e->cfg.arch->type);
+	if (untied) {
+		t[n] = *source(&g, "lm_head.weight");
+		t[n].name = "lm_head.weight";
+		t[n].dtype = e->stored;
+		t[n++].data = NULL;
+	}
 	if (ft_shards_write(&e->files, e->out, t, n, (uint64_t)e->shard_bytes,
 			    fill, &g, &err))
 		ft_die_err(&err);
-	write_config(e);
+	write_config(e, untied);
 	for (size_t i = 0; i < n; i++)
 		free(names[i]);
 	quant_drop(e, &g.kept);

@@ -56,17 +56,22 @@ static void open_model(struct export *e, enum probe_what what,
 		       const struct ft_adapter **adapter)
 {
 	const char *dir = what == PROBE_OUT && !e->peft ? e->out : e->dir;
+	struct ft_adapter *a = NULL;
 	struct ft_err err;
 
-	*adapter = what == PROBE_TUNED && e->has_adapter ? &e->adapter : NULL;
 	if (ft_model_open(&e->l.model, e->l.k, dir, FT_HOLD_FROZEN, &err))
 		ft_die_err(&err);
-	if (what != PROBE_OUT || !e->peft)
-		return;
-	if (ft_adapter_load(&e->l.adapter, e->l.k, &e->cfg, e->out, &err))
+	if (what == PROBE_TUNED && e->has_adapter)
+		a = &e->adapter;
+	if (what == PROBE_OUT && e->peft) {
+		a = &e->l.adapter;
+		if (ft_adapter_load(a, e->l.k, &e->cfg, e->out, &err))
+			ft_die_err(&err);
+		e->l.has_adapter = true;
+	}
+	if (a && ft_adapter_attach(a, e->l.model, false, &err))
 		ft_die_err(&err);
-	e->l.has_adapter = true;
-	*adapter = &e->l.adapter;
+	*adapter = a;
 }
 
 static void close_model(struct export *e)
@@ -98,8 +103,8 @@ void probe_run(struct export *e, struct probe *p, enum probe_what what)
 	room = (struct ft_reserve){.t = pass.t,
 				   .nseg = pass.nseg,
 				   .n = pass.n,
-				   .positions = pass.maxpos,
-				   .r = run.adapter ? run.adapter->max_r : 0};
+				   .positions = pass.maxpos};
+	ft_reserve_adapter(&room, run.adapter);
 	if (ft_model_reserve(e->l.model, &room, &err))
 		ft_die_err(&err);
 	p->n = pass.n;

@@ -475,7 +475,7 @@ static void load(struct job *j)
 	ft_str_release(&path);
 	ft_load_plan(&j->l, &j->plan);
 	if (!cmd->plan)
-		check(ft_model_load(j->l.model, &err), &err);
+		check(ft_load_weights(&j->l, &err), &err);
 }
 
 int main(int argc, char **argv)

@@ -83,7 +83,7 @@ static struct ft_reserve room_for(const struct scorer *s,
 	r.n = r.t;
 	r.nseg = most(r.nseg, segs * (t < b->nrow ? t : b->nrow));
 	r.positions = most(r.positions, row);
-	r.r = s->l.has_adapter ? s->l.adapter.max_r : 0;
+	ft_reserve_adapter(&r, s->l.has_adapter ? &s->l.adapter : NULL);
 	return r;
 }
 
@@ -387,7 +387,7 @@ static void run(struct scorer *s, const char *path)
 	open_tokenizer(s, &info);
 	ft_load_plan(&s->l, &s->start);
 	if (!s->cmd->plan)
-		check(ft_model_load(s->l.model, &err), &err);
+		check(ft_load_weights(&s->l, &err), &err);
 	if (s->cmd->columns && !s->cmd->plan) {
 		struct ft_stream_info to = info;
 
