@@ -108,6 +108,18 @@ generate() {
 	train c ft-sft bfloat16 --eval-file "$F/c.sft.ft" --eval-steps 1
 }
 
+@test "the peak is within the plan: DoRA, LoRA on the ends, modules trained whole" {
+	need_memory
+	train a ft-sft float32 --use-dora --lora-dropout 0.1
+	train b ft-sft bfloat16 --load-in-4bit --use-dora --lora-modules-to-save lm_head,norm
+	train b ft-sft float32 --lora-target-modules all-linear,lm_head,embed_tokens
+	train c ft-dpo bfloat16 --lora-modules-to-save mlp,embed_tokens
+	ft-sft -q -m "$F/a" -o "$T/a" --max-steps 1 --allow-no-stop --use-dora \
+		--lora-modules-to-save embed_tokens "$F/a.sft.ft"
+	train a ft-dpo bfloat16 --adapter "$T/a"
+	generate a bfloat16 --adapter "$T/a"
+}
+
 @test "the peak is within the plan: full" {
 	need_memory
 	train a ft-sft bfloat16 --full

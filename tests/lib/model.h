@@ -325,27 +325,52 @@ static inline void eng_row(struct ft_tokens *b, size_t vocab, size_t np,
 		free((void *)ids[s]);
 }
 
-/* A new adapter on all linears, both of its matrices far from zero. */
-static inline void eng_adapter(struct eng *e, int64_t r, double alpha,
-			       bool rslora)
+/* A new adapter whose every number is far from zero. */
+static inline void eng_tune(struct eng *e, const struct ft_lora_opts *o)
 {
-	struct ft_lora_opts o = {.r = r, .alpha = alpha, .rslora = rslora};
 	struct ft_err err = {0};
 	float *v;
 
-	if (ft_adapter_new(&e->a, e->k, ft_model_config(e->m), &o, 1, &err) <
+	if (ft_adapter_new(&e->a, e->k, ft_model_config(e->m), o, 1, &err) <
 		    0 ||
 	    ft_block_grad(&e->a.b, &err) < 0)
 		eng_die("adapter", &err);
 	v = ft_xmalloc(e->a.b.n * sizeof(float));
 	for (size_t i = 0; i < e->a.b.n; i++)
 		v[i] = (float)(0.3 * ft_rng_normal(9, FT_RNG_INIT, 0, i));
+	for (size_t i = 0; e->a.dora && i < e->a.nmod; i++) {
+		for (size_t j = 0; j < e->a.mod[i].n; j++)
+			v[e->a.mod[i].off_m + j] += 1;
+	}
 	e->k->put_real(e->k, e->a.b.p, v, e->a.b.n);
 	e->k->sync(e->k);
 	free(v);
 	if (ft_adapter_attach(&e->a, e->m, false, &err) < 0)
 		eng_die("adapter", &err);
 	e->lora = true;
+}
+
+/* One on all linears. */
+static inline void eng_adapter(struct eng *e, int64_t r, double alpha,
+			       bool rslora)
+{
+	eng_tune(e, &(struct ft_lora_opts){
+			    .r = r, .alpha = alpha, .rslora = rslora});
+}
+
+/* One of LoRA on all linears, embedding and head; or with DoRA, and these two
+   and the last norm whole. */
+static inline void eng_widest(struct eng *e, bool dora)
+{
+	const struct ft_config *c = ft_model_config(e->m);
+	const char *all[] = {"all-linear", ft_slot_module(c, FT_EMBED),
+			     ft_slot_module(c, FT_HEAD),
+			     ft_slot_module(c, FT_NORM)};
+	struct ft_lora_opts o = {.r = 2, .alpha = 3, .dora = dora};
+
+	o.targets = (struct ft_opt_list){.v = all, .n = dora ? 1 : 3};
+	o.save = (struct ft_opt_list){.v = all + 1, .n = dora ? 3 : 0};
+	eng_tune(e, &o);
 }
 
 /* --- comparison --- */

@@ -177,13 +177,20 @@ static void family(const char *name, const char *config,
 
 	mkdir(dir, 0777);
 	eng_write(dir, config);
-	for (int full = 0; full < 2; full++) {
+	for (int i = 0; i < 4; i++) {
+		static const char *const kind[] = {
+			"LoRA", "all weights", "LoRA everywhere, dropout",
+			"DoRA, whole modules, dropout"};
+
 		eng_backend(&e, "ref64", NULL, 1);
-		eng_model(&e, dir, NULL, full);
-		if (!full)
+		eng_model(&e, dir, NULL, i == 1);
+		if (!i)
 			eng_adapter(&e, 2, 4, false);
-		snprintf(what, sizeof(what), "%s, %s", name,
-			 full ? "all weights" : "LoRA");
+		if (i > 1)
+			eng_widest(&e, i == 3);
+		e.dropout = i > 1 ? 0.25f : 0;
+		e.key = 1234567;
+		snprintf(what, sizeof(what), "%s, %s", name, kind[i]);
 		check(&e, rows, sft, what);
 		eng_close(&e);
 	}
