@@ -126,6 +126,27 @@ value() {
 	near "$(value loss "$T/s")" 0.6931471805599453 1e-6
 }
 
+@test "the first loss is ln 2 with DoRA, whole modules and LoRA on the ends, new or gone on from" {
+	local more
+	for more in "--use-dora --lora-modules-to-save lm_head,norm" \
+		"--lora-target-modules all-linear,embed_tokens,lm_head"; do
+		rm -rf "$T"/?
+		# shellcheck disable=SC2086
+		dpo "$T/n" --max-steps 3 --save-steps 2 $more
+		near "$(value loss "$T/n")" 0.6931471805599453 1e-6
+		near "$(value rewards/chosen "$T/n")" 0 1e-6
+		MODEL=$T/n dpo "$T/g" --max-steps 3 --save-steps 2
+		near "$(value loss "$T/g")" 0.6931471805599453 1e-6
+		cp -r "$T/g" "$T/r"
+		rewind "$T/r" 2
+		MODEL=$T/n dpo "$T/r" --max-steps 3 --save-steps 2 --resume-from-checkpoint auto --threads 2
+		same_result "$T/g" "$T/r"
+		# without it the reference is the model, which the policy has left
+		MODEL=$T/n dpo "$T/b" --max-steps 1 --ref base
+		run ! near "$(value rewards/chosen "$T/b")" 0 1e-6
+	done
+}
+
 @test "later losses are those of the margin" {
 	S=$F/one.ft
 	local args=(--num-train-epochs 6 --warmup-ratio 0 --learning-rate 1e-2)

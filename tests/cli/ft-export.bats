@@ -114,6 +114,43 @@ complete() {
 	run ! alike "$T/peft" "$F/a" 1e-4
 }
 
+@test "adapters of every kind are merged, and written again" {
+	local a base
+	echo '{"prompt_ids":[5,9,7],"completion_ids":[11,6,20,14,8,30,3]}' >"$T/ids"
+	for a in "$ROOT"/tests/data/golden/adapters/*; do
+		base=$(jq -r .base_model_name_or_path "$a/adapter/adapter_config.json")
+		base=$(realpath "$a/adapter/$base")
+		ft-export -q -m "$a/adapter" --to hf --dtype float32 -o "$T/hf"
+		ft-export -q -m "$a/adapter" --to peft -o "$T/peft"
+		[ "$(jq -cS '[.r, .lora_alpha, .use_dora, .use_rslora]' "$T/peft/adapter_config.json")" = \
+			"$(jq -cS '[.r, .lora_alpha, .use_dora, .use_rslora]' "$a/adapter/adapter_config.json")" ]
+		if jq -e '.use_dora or .modules_to_save != null' "$a/adapter/adapter_config.json" >"$T/null"; then
+			run --separate-stderr -2 ft-export -q -m "$base" --adapter "$a/adapter:0.5" --to hf -o "$T/w"
+			says "cannot be weighted or added to others"
+			run --separate-stderr -2 ft-export -q -m "$base" --adapter "$a/adapter" --adapter "$a/adapter" --to hf -o "$T/w"
+			says "cannot be weighted or added to others"
+		else
+			ft-export -q -m "$base" --adapter "$a/adapter:0.25" --adapter "$a/adapter:0.75" --to hf \
+				--dtype float32 -o "$T/w"
+			ft-tokenize -q -m "$base" "$T/ids" -o "$T/ids.st"
+			near "$(ft-logprob -q --dtype float32 -m "$T/w" "$T/ids.st" | field sum_logps /dev/stdin)" \
+				"$(ft-logprob -q --dtype float32 -m "$a/adapter" "$T/ids.st" | field sum_logps /dev/stdin)" 1e-4
+		fi
+		rm -rf "$T/hf" "$T/peft" "$T/w"
+	done
+}
+
+@test "a head that is the embedding becomes one of its own where an adapter parts them" {
+	local g=$ROOT/tests/data/golden
+	for a in save_tied ends_tied; do
+		ft-export -q -m "$g/adapters/$a/adapter" --to hf --dtype float32 -o "$T/$a"
+		jq -e '.tie_word_embeddings == false' "$T/$a/config.json"
+		ft-show "$T/$a/model.safetensors" | grep -q lm_head.weight
+	done
+	ft-export -q -m "$g/adapters/patterns/adapter" --to hf --dtype float32 -o "$T/o"
+	jq -e '.tie_word_embeddings == true' "$T/o/config.json"
+}
+
 @test "an adapter keeps its numbers" {
 	ft-export -q -m "$F/b" --to peft -o "$T/o"
 	complete "$T/o"

@@ -521,6 +521,13 @@ sft() {
 		'"target_modules":["down_proj","q_proj","v_proj"],' ]
 	changes --use-rslora
 	grep -q '"use_rslora": true' "$T/p/adapter_config.json"
+	changes --use-dora
+	grep -q '"use_dora": true' "$T/p/adapter_config.json"
+	changes --lora-modules-to-save lm_head,input_layernorm
+	jq -e '.modules_to_save | contains(["lm_head", "model.layers.1.input_layernorm"])' \
+		"$T/p/adapter_config.json"
+	changes --lora-target-modules all-linear,embed_tokens,lm_head
+	jq -e '.target_modules | contains(["embed_tokens", "lm_head", "q_proj"])' "$T/p/adapter_config.json"
 	changes --per-device-train-batch-size 4
 	changes --gradient-accumulation-steps 2
 	changes --learning-rate 2e-3
@@ -550,6 +557,42 @@ sft() {
 	sft "$T/s1" "${base[@]}" --optim sgd
 	sft "$T/s2" "${base[@]}" --optim sgd --sgd-momentum 0.9
 	differ "$T/s1/adapter_model.safetensors" "$T/s2/adapter_model.safetensors"
+}
+
+# All that an adapter can have: options of two of them.
+DORA=(--use-dora --lora-dropout 0.1 --lora-modules-to-save "embed_tokens,norm,lm_head")
+ENDS=(--lora-target-modules all-linear,embed_tokens,lm_head --lora-dropout 0.1)
+
+@test "DoRA, whole modules, LoRA on the ends: any number of threads, resumed, gone on with" {
+	local args=(--max-steps 5 --save-steps 3 --weight-decay 0.1) more n
+	for more in DORA ENDS; do
+		local -n kind=$more
+		rm -rf "$T"/?
+		for n in 1 2 4; do
+			sft "$T/$n" "${args[@]}" "${kind[@]}" --threads "$n"
+			same_result "$T/1" "$T/$n"
+		done
+		cp -r "$T/1" "$T/r"
+		rewind "$T/r" 3
+		sft "$T/r" "${args[@]}" "${kind[@]}" --resume-from-checkpoint auto
+		same_result "$T/1" "$T/r"
+		# 4 bits, and on from it
+		sft "$T/q" "${args[@]}" "${kind[@]}" --load-in-4bit
+		sft "$T/g" --max-steps 1 --adapter "$T/1"
+		cmp "$T/1/adapter_config.json" <(sed "s/\"lora_dropout\": 0.05/\"lora_dropout\": 0.1/" "$T/g/adapter_config.json")
+		awk -v a="$(field loss "$T/1/train.metrics.jsonl" | head -n 1)" \
+			-v b="$(field loss "$T/g/train.metrics.jsonl" | head -n 1)" 'BEGIN { exit !(b < a) }'
+	done
+}
+
+@test "adapters that cannot be are refused, by name" {
+	run --separate-stderr -2 sft "$T/o" --use-dora --lora-target-modules q_proj,lm_head
+	says "--use-dora on 'lm_head' is not supported"
+	run --separate-stderr -2 sft "$T/o" --lora-modules-to-save q_proj,score
+	says "the model has no module 'score'"
+	run --separate-stderr -2 sft "$T/o" --full --use-dora
+	says "--lora-* with --full"
+	[ ! -e "$T/o" ]
 }
 
 @test "training goes on from an adapter, by -m or --adapter, with another base path" {
