@@ -175,8 +175,7 @@ struct ftk_dropout {
 /*
  * LoRA (Hu et al. 2021): u [m, r] = drop(x) [m, k] * A', then
  * y [m, n] += scale * u * B'.  u is kept for the backward.  What is dropped,
- * and du = scale * dy * B, are of ACT as well.  With real y is REAL: logits;
- * in the backward dy.
+ * and du = scale * dy * B, are of ACT as well.
  */
 struct ftk_lora {
 	void *y;       /* ACT [m, n] */
@@ -186,7 +185,6 @@ struct ftk_lora {
 	const void *b; /* REAL [n, r] */
 	size_t m, n, k, r;
 	float scale;
-	int real;
 	struct ftk_dropout drop;
 	void *ws;
 };
@@ -197,7 +195,6 @@ struct ftk_lora_backward {
 	const void *dy, *x, *u, *a, *b;
 	size_t m, n, k, r;
 	float scale;
-	int real;
 	struct ftk_dropout drop;
 	void *ws;
 };
@@ -213,7 +210,7 @@ struct ftk_row_norms {
 	void *ws;
 };
 /* y [m, n] = (num / den + shift) * x + bias, column by column (+ y with
-   accumulate); without num shift stands alone. */
+   accumulate); without num shift stands alone.  y may be x's own memory. */
 struct ftk_columns {
 	void *y;
 	const void *x;

@@ -281,7 +281,7 @@ static int few(size_t m, const struct ftk_lora *l, size_t n)
 
 static void op_lora_any(struct ftk *k, const struct ftk_lora *a)
 {
-	if (few(a->m, a, 1) && !a->real)
+	if (few(a->m, a, 1))
 		few_lora(k, a);
 	else
 		op_lora(k, a);

@@ -48,169 +48,154 @@ struct need {
 /* What a query looks at is whether an output is wanted, never where. */
 static char some;
 
-static void matmul_needs(struct need *a, const struct ftk_weight *w,
-			 const struct ftk_matrix *mat, size_t rows, int real)
+static void want(struct need *a, size_t n)
 {
-	struct ftk *k = a->k;
-
-	a->n = max2(a->n,
-		    k->matmul_ws(k, &(struct ftk_matmul){
-					    .w = w, .m = rows, .real = real}));
-	if (!a->r->save)
-		return;
-	a->n = max2(a->n, k->matmul_dx_ws(
-				  k, &(struct ftk_matmul_dx){
-					     .w = w, .m = rows, .real = real}));
-	a->n = max2(a->n,
-		    k->matmul_dw_ws(k, &(struct ftk_matmul_dw){.dw = &some,
-							       .dbias = &some,
-							       .m = rows,
-							       .n = mat->n,
-							       .k = mat->k,
-							       .real = real}));
+	a->n = max2(a->n, n);
 }
 
-/* Before there are weights a handle without contents answers.  -1: there is no
-   memory even for its outline. */
-static int outline_needs(struct need *a, const struct ftk_matrix *mat,
-			 size_t rows, int real)
-{
-	void *mem = a->k->alloc(a->k, a->k->weight_bytes(a->k, mat));
-
-	if (!mem)
-		return -1;
-	matmul_needs(a, a->k->weight_make(a->k, mem, mat), mat, rows, real);
-	a->k->free(a->k, mem);
-	return 0;
-}
-
-static struct ftk_matrix trained(const struct need *a, size_t n, size_t k)
-{
-	return (struct ftk_matrix){.type = a->k->real,
-				   .n = n,
-				   .k = k,
-				   .use = FTK_W_TRAINED | FTK_W_FORWARD |
-					  FTK_W_BACKWARD};
-}
-
-static int slot_needs(struct ft_model *m, struct need *a, enum ft_slot s)
-{
-	struct ftk_matrix mat, first = {0};
-	size_t layers = s < FT_FIRST_LAYER_SLOT ? 1 : m->cfg.layers;
-	size_t rows = s == FT_HEAD ? chunk_rows(m, a->r->n) : a->r->t;
-
-	for (size_t l = 0; l < layers; l++) {
-		struct ftk_weight *w = ft_weight_at(m, s, l)->w;
-
-		mat = ft_model_matrix(m, s, l);
-		if (l && mat.type == first.type && mat.use == first.use)
-			continue;
-		first = mat;
-		if (w)
-			matmul_needs(a, w, &mat, rows, s == FT_HEAD);
-		else if (outline_needs(a, &mat, rows, s == FT_HEAD) < 0)
-			return -1;
-	}
-	mat = trained(a, mat.n, mat.k);
-	return a->r->whole ? outline_needs(a, &mat, rows, s == FT_HEAD) : 0;
-}
-
-static void lora_needs(struct ft_model *m, struct need *a, enum ft_slot s)
-{
-	bool head = s == FT_HEAD;
-	size_t rows = head ? chunk_rows(m, a->r->n) : a->r->t;
-	struct ftk *k = a->k;
-	struct ftk_lora f = {
-		.m = rows, .r = a->r->r, .real = head, .drop.p = 0.5f};
-	struct ftk_lora_backward b = {.dx = &some,
-				      .m = rows,
-				      .r = a->r->r,
-				      .real = head,
-				      .drop.p = 0.5f};
-
-	ft_config_shape(&m->cfg, s, &f.n, &f.k);
-	b.n = f.n;
-	b.k = f.k;
-	a->n = max2(a->n, k->lora_ws(k, &f));
-	if (a->r->save)
-		a->n = max2(a->n, k->lora_backward_ws(k, &b));
-}
-
-/* Slots that are computed together, n of them, with the weights of one layer. */
+/* Slots that are computed together, n of them from s on, all with the weights
+   of one layer. */
 struct group {
+	enum ft_slot s;
 	size_t n;
 	struct ftk_matrix mat[FTK_LINEAR_MAX];
 	const struct ftk_weight *w[FTK_LINEAR_MAX];
 };
 
+static void head_needs(struct need *a, const struct group *g, size_t rows)
+{
+	struct ftk *k = a->k;
+
+	want(a, k->matmul_ws(k, &(struct ftk_matmul){
+					.w = g->w[0], .m = rows, .real = 1}));
+	if (a->r->save)
+		want(a, k->matmul_dx_ws(k, &(struct ftk_matmul_dx){.w = g->w[0],
+								   .m = rows,
+								   .real = 1}));
+}
+
 /* With LoRA of rank r, whose input is dropped or not. */
 static void linear_needs(struct need *a, const struct group *g, size_t r,
 			 float p)
 {
+	struct ftk *k = a->k;
 	struct ftk_matmul y[FTK_LINEAR_MAX];
 	struct ftk_matmul_dx dx[FTK_LINEAR_MAX];
 	struct ftk_lora l[FTK_LINEAR_MAX];
 	struct ftk_lora_backward b[FTK_LINEAR_MAX];
-	struct ftk_linear all = {y, l, g->n, NULL};
-	struct ftk_linear_backward back = {dx, b, g->n, NULL};
 	size_t m = a->r->t;
 
 	for (size_t i = 0; i < g->n; i++) {
-		size_t n = g->mat[i].n, k = g->mat[i].k;
+		size_t n = g->mat[i].n, in = g->mat[i].k;
 
 		y[i] = (struct ftk_matmul){.w = g->w[i], .m = m};
 		dx[i] = (struct ftk_matmul_dx){
 			.dx = &some, .w = g->w[i], .m = m};
 		l[i] = (struct ftk_lora){
-			.m = m, .n = n, .k = k, .r = r, .drop.p = p};
+			.m = m, .n = n, .k = in, .r = r, .drop.p = p};
 		b[i] = (struct ftk_lora_backward){.dx = &some,
 						  .m = m,
 						  .n = n,
-						  .k = k,
+						  .k = in,
 						  .r = r,
 						  .drop.p = p};
+		if (r)
+			want(a, k->lora_ws(k, &l[i])); /* for u alone */
 	}
-	a->n = max2(a->n, a->k->linear_ws(a->k, &all));
+	want(a, k->linear_ws(k, &(struct ftk_linear){y, l, g->n, NULL}));
 	if (a->r->save)
-		a->n = max2(a->n, a->k->linear_backward_ws(a->k, &back));
+		want(a, k->linear_backward_ws(k, &(struct ftk_linear_backward){
+							 dx, b, g->n, NULL}));
 }
 
-/* The same with outlines where there are no weights. */
-static int group_needs(struct need *a, struct group *g)
+static void weight_gradient_needs(struct need *a, const struct ftk_matrix *mat,
+				  size_t rows, int real)
+{
+	if (a->r->save)
+		want(a, a->k->matmul_dw_ws(
+				a->k, &(struct ftk_matmul_dw){.dw = &some,
+							      .dbias = &some,
+							      .m = rows,
+							      .n = mat->n,
+							      .k = mat->k,
+							      .real = real}));
+}
+
+static void layer_needs(struct ft_model *m, struct need *a,
+			const struct group *g)
+{
+	int head = g->s == FT_HEAD;
+	size_t rows = head ? chunk_rows(m, a->r->n) : a->r->t;
+
+	for (size_t i = 0; i < g->n; i++)
+		weight_gradient_needs(a, &g->mat[i], rows, head);
+	if (head) {
+		head_needs(a, g, rows);
+		return;
+	}
+	linear_needs(a, g, 0, 0);
+	if (a->r->r) {
+		linear_needs(a, g, a->r->r, 0);
+		linear_needs(a, g, a->r->r, 0.5f);
+	}
+}
+
+/* Before there are weights handles without contents answer.  -1: there is no
+   memory even for their outlines. */
+static int ask(struct ft_model *m, struct need *a, struct group g)
 {
 	void *mem[FTK_LINEAR_MAX] = {NULL};
-	size_t r = a->r->r, have = 0;
+	bool none = false;
 
-	for (size_t i = 0; i < g->n; i++, have++) {
-		const struct ftk_matrix *mat = &g->mat[i];
-
-		if (g->w[i])
+	for (size_t i = 0; i < g.n; i++) {
+		if (g.w[i])
 			continue;
-		mem[i] = a->k->alloc(a->k, a->k->weight_bytes(a->k, mat));
-		if (!mem[i])
-			break;
-		g->w[i] = a->k->weight_make(a->k, mem[i], mat);
+		mem[i] = a->k->alloc(a->k, a->k->weight_bytes(a->k, &g.mat[i]));
+		none |= !mem[i];
+		if (mem[i])
+			g.w[i] = a->k->weight_make(a->k, mem[i], &g.mat[i]);
 	}
-	for (int i = 0; have == g->n && i < (r ? 3 : 1); i++)
-		linear_needs(a, g, i ? r : 0, i > 1 ? 0.5f : 0);
-	for (size_t i = 0; i < g->n; i++)
+	if (!none)
+		layer_needs(m, a, &g);
+	for (size_t i = 0; i < g.n; i++)
 		if (mem[i])
 			a->k->free(a->k, mem[i]);
-	return have == g->n ? 0 : -1;
+	return none ? -1 : 0;
 }
 
-/* n slots from s on, in all layers. */
-static int together_needs(struct ft_model *m, struct need *a, enum ft_slot s,
-			  size_t n)
+/* What an adapter may want of each apart: DoRA; to have it whole. */
+static int ask_apart(struct ft_model *m, struct need *a, const struct group *g)
 {
-	struct group was = {0};
+	int rc = 0;
 
-	for (size_t l = 0; l < m->cfg.layers; l++) {
-		struct group g = {.n = n};
-		bool same = l > 0;
+	for (size_t i = 0; i < g->n && !rc; i++) {
+		struct group one = {.s = g->s, .n = 1};
+
+		one.mat[0] = g->mat[i];
+		one.w[0] = g->w[i];
+		if (a->r->dora)
+			rc = ask(m, a, one);
+		one.mat[0].type = a->k->real;
+		one.mat[0].use = ft_slot_use(FT_HEAD) | FTK_W_TRAINED;
+		one.w[0] = NULL;
+		if (a->r->whole && !rc)
+			rc = ask(m, a, one);
+	}
+	return rc;
+}
+
+static int group_needs(struct ft_model *m, struct need *a, enum ft_slot s,
+		       size_t n)
+{
+	struct group was = {.n = 0};
+	size_t layers = s < FT_FIRST_LAYER_SLOT ? 1 : m->cfg.layers;
+
+	for (size_t l = 0; l < layers; l++) {
+		struct group g = {.s = s, .n = n};
+		bool same = was.n;
 
 		for (size_t i = 0; i < n; i++) {
-			enum ft_slot at = (enum ft_slot)((size_t)s + i);
+			enum ft_slot at = s + (enum ft_slot)i;
 
 			g.mat[i] = ft_model_matrix(m, at, l);
 			g.w[i] = ft_weight_at(m, at, l)->w;
@@ -218,21 +203,61 @@ static int together_needs(struct ft_model *m, struct need *a, enum ft_slot s,
 				g.mat[i].use == was.mat[i].use;
 		}
 		was = g;
-		if (!same && group_needs(a, &g) < 0)
+		if (!same && (ask(m, a, g) < 0 || ask_apart(m, a, &g) < 0))
 			return -1;
 	}
-	for (size_t i = 0; i < n; i++) {
-		was.mat[i] = trained(a, was.mat[i].n, was.mat[i].k);
-		was.w[i] = NULL;
-	}
-	return a->r->whole ? group_needs(a, &was) : 0;
+	return 0;
 }
 
-/* How many slots are computed together from s on; 0: it is none, or one of
-   those before. */
-static size_t together_at(const struct ft_model *m, enum ft_slot s)
+/* Products with one factor [n, k] of LoRA on the embedding or the head. */
+static int factor_needs(struct need *a, size_t n, size_t k, size_t rows,
+			int real)
 {
-	if (!ft_slot_is_linear(s) || s == FT_K || s == FT_V || s == FT_UP)
+	struct ftk_matrix mat = {.type = a->k->real,
+				 .n = n,
+				 .k = k,
+				 .use = ft_slot_use(FT_HEAD) | FTK_W_TRAINED};
+	void *mem = a->k->alloc(a->k, a->k->weight_bytes(a->k, &mat));
+	struct ftk_weight *w;
+
+	if (!mem)
+		return -1;
+	w = a->k->weight_make(a->k, mem, &mat);
+	want(a,
+	     a->k->matmul_ws(a->k, &(struct ftk_matmul){
+					   .w = w, .m = rows, .real = real}));
+	if (a->r->save)
+		want(a,
+		     a->k->matmul_dx_ws(
+			     a->k, &(struct ftk_matmul_dx){
+					   .w = w, .m = rows, .real = real}));
+	weight_gradient_needs(a, &mat, rows, real);
+	a->k->free(a->k, mem);
+	return 0;
+}
+
+static int ends_need(struct ft_model *m, struct need *a)
+{
+	size_t chunk = chunk_rows(m, a->r->n), r = a->r->r;
+	size_t c = m->cfg.hidden;
+
+	return factor_needs(a, c, r, a->r->t, 0) < 0 ||
+			       factor_needs(a, r, c, chunk, 0) < 0 ||
+			       factor_needs(a, m->cfg.vocab, r, chunk, 1) < 0
+		       ? -1
+		       : 0;
+}
+
+/* How many slots are computed together from s on; 0: none, or it is one of
+   those before. */
+static size_t group_at(const struct ft_model *m, enum ft_slot s)
+{
+	size_t n, in;
+
+	ft_config_shape(&m->cfg, s, &n, &in);
+	if (!in || s == FT_EMBED || s == FT_POS || !ft_has(m, s))
+		return 0;
+	if (s == FT_K || s == FT_V || s == FT_UP)
 		return 0;
 	return s == FT_Q ? 3 : s == FT_GATE && ft_has(m, FT_UP) ? 2 : 1;
 }
@@ -243,24 +268,14 @@ static size_t scratch_of(struct ft_model *m, struct ftk *k,
 {
 	const struct ft_config *c = &m->cfg;
 	struct need a = {.k = k, .r = r};
-	struct ftk_matrix table = trained(&a, c->hidden, r->r);
-	size_t n, in;
+	size_t n;
 
 	for (int s = 0; s < FT_NSLOT; s++) {
-		ft_config_shape(c, (enum ft_slot)s, &n, &in);
-		if (!in || s == FT_EMBED || s == FT_POS ||
-		    !ft_has(m, (enum ft_slot)s))
-			continue;
-		if (slot_needs(m, &a, (enum ft_slot)s) < 0)
+		n = group_at(m, (enum ft_slot)s);
+		if (n && group_needs(m, &a, (enum ft_slot)s, n) < 0)
 			return SIZE_MAX;
-		in = together_at(m, (enum ft_slot)s);
-		if (in && together_needs(m, &a, (enum ft_slot)s, in) < 0)
-			return SIZE_MAX;
-		if (r->r && (ft_slot_is_linear((enum ft_slot)s) ||
-			     (r->ends && s == FT_HEAD)))
-			lora_needs(m, &a, (enum ft_slot)s);
 	}
-	if (r->ends && outline_needs(&a, &table, r->t, 0) < 0)
+	if (r->ends && ends_need(m, &a) < 0)
 		return SIZE_MAX;
 	n = k->attn_ws(k, &(struct ftk_attn){.lse = &some,
 					     .softcap = c->attn_cap,
@@ -457,6 +472,10 @@ static void carve_adapter(struct ft_model *m, const struct ft_reserve *r,
 	if (r->ends) {
 		m->ue = ft_take(a, r->t * r->r, as);
 		m->uh = ft_take(a, m->chunk * r->r, as);
+	}
+	if (r->ends && r->save) {
+		m->duh = ft_take(a, m->chunk * r->r, as);
+		m->hx = ft_take(a, m->chunk * m->cfg.hidden, as);
 		m->hkey = ft_take(a, m->chunk, sizeof(*m->hkey));
 	}
 	if (r->dora)

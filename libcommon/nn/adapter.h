@@ -39,7 +39,7 @@ struct ft_lora_mod {
 	size_t off_a, off_b, off_m; /* in the block */
 	/* from ft_adapter_attach on */
 	void *norm;               /* REAL [n] lengths of the rows; DoRA */
-	struct ftk_weight *a, *b; /* of the embedding */
+	struct ftk_weight *a, *b; /* of the embedding, the head */
 };
 
 /* A module that the adapter has whole, in place of the base's. */

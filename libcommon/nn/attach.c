@@ -51,12 +51,14 @@ static void lay(struct ft_adapter *a, const struct ft_model *m,
 	for (size_t i = 0; i < a->nmod; i++) {
 		struct ft_lora_mod *l = &a->mod[i];
 		struct ftk_row_norms norms = {.k = l->k, .r = l->r};
+		bool table = l->slot == FT_EMBED;
 
-		if (l->slot == FT_EMBED) {
-			lay_handle(a, k, c, l->off_a, l->k, l->r, FTK_W_ROWS,
+		if (!ft_slot_is_linear(l->slot)) {
+			lay_handle(a, k, c, l->off_a, table ? l->k : l->r,
+				   table ? l->r : l->k, ft_slot_use(l->slot),
 				   &l->a);
 			lay_handle(a, k, c, l->off_b, l->n, l->r,
-				   FTK_W_FORWARD | FTK_W_BACKWARD, &l->b);
+				   ft_slot_use(FT_HEAD), &l->b);
 		}
 		if (!a->dora)
 			continue;

@@ -2,53 +2,54 @@
 /* The backward of forward.c, layer by layer from the end. */
 #include "libcommon/nn/model_priv.h"
 
+static struct ftk_matmul_dx product_dx_of(struct ft_model *m,
+					  const struct ft_weight *w,
+					  const void *dy, void *dx,
+					  int accumulate)
+{
+	return (struct ftk_matmul_dx){.dx = dx,
+				      .dy = dy,
+				      .w = w->w,
+				      .m = m->t,
+				      .accumulate = accumulate};
+}
+
 /* dx = dy W (+ dx with accumulate). */
 static void product_dx(struct ft_model *m, const struct ft_weight *w,
 		       const void *dy, void *dx, int accumulate)
 {
-	m->k->matmul_dx(m->k, &(struct ftk_matmul_dx){.dx = dx,
-						      .dy = dy,
-						      .w = w->w,
-						      .m = m->t,
-						      .accumulate = accumulate,
-						      .ws = m->ws});
+	struct ftk_matmul_dx base = product_dx_of(m, w, dy, dx, accumulate);
+
+	m->k->linear_backward(
+		m->k, &(struct ftk_linear_backward){&base, NULL, 1, m->ws});
 }
 
-/* LoRA's gradients; without l its r is 0. */
+/* LoRA's gradients; its r is 0 where there is none. */
 static struct ftk_lora_backward lora_back(struct ft_model *m,
 					  const struct ft_lora_mod *l,
 					  const void *x, const void *dy,
-					  void *dx, size_t rows)
+					  void *dx)
 {
-	const struct ft_block *b = l ? &m->run.adapter->b : NULL;
+	const struct ft_block *b;
 
 	if (!l)
 		return (struct ftk_lora_backward){0};
+	b = &m->run.adapter->b;
 	return (struct ftk_lora_backward){.dx = dx,
 					  .dy = dy,
 					  .x = x,
-					  .u = ft_model_u(m, l),
+					  .u = m->act[l->layer].u[l->slot],
 					  .a = ft_block_at(b, b->p, l->off_a),
 					  .b = ft_block_at(b, b->p, l->off_b),
 					  .da = ft_block_at(b, b->g, l->off_a),
 					  .db = ft_block_at(b, b->g, l->off_b),
-					  .m = rows,
+					  .m = m->t,
 					  .n = l->n,
 					  .k = l->k,
 					  .r = l->r,
 					  .scale = l->scale,
-					  .real = l->slot == FT_HEAD,
 					  .drop = ft_drop(m, l),
 					  .ws = m->ws};
-}
-
-void ft_model_lora_backward(struct ft_model *m, const struct ft_lora_mod *l,
-			    const void *x, const void *dy, void *dx,
-			    size_t rows)
-{
-	struct ftk_lora_backward part = lora_back(m, l, x, dy, dx, rows);
-
-	m->k->lora_backward(m->k, &part);
 }
 
 /* The products are made again, for the magnitude's gradient; then dy times the
@@ -59,6 +60,7 @@ static void dora_backward(struct ft_model *m, const struct ft_lora_mod *l,
 {
 	const struct ft_block *b = &m->run.adapter->b;
 	bool drops = m->run.dropout > 0;
+	struct ftk_lora_backward part;
 	struct ftk *k = m->k;
 
 	ft_model_dora(m, l, x, NULL);
@@ -73,7 +75,8 @@ static void dora_backward(struct ft_model *m, const struct ft_lora_mod *l,
 				       .n = l->n});
 	if (dx)
 		product_dx(m, w, drops ? dy : m->z, dx, accumulate);
-	ft_model_lora_backward(m, l, x, m->z, dx, m->t);
+	part = lora_back(m, l, x, m->z, dx);
+	k->lora_backward(k, &part);
 	if (!dx || !drops)
 		return;
 	k->columns(k, &(struct ftk_columns){.y = m->z,
@@ -91,21 +94,24 @@ static void dora_backward(struct ft_model *m, const struct ft_lora_mod *l,
 	k->accum(k, &(struct ftk_accum){.y = dx, .x = m->xd, .n = m->t * l->k});
 }
 
-/* dW += dy' x, and that of the bias. */
-static void weight_gradient(struct ft_model *m, const struct ft_weight *w,
-			    size_t n, size_t k, const void *x, const void *dy)
+/* Of a weight that is trained whole: its own gradients. */
+static void weight_backward(struct ft_model *m, const struct ft_weight *w,
+			    enum ft_slot s, const void *x, const void *dy)
 {
-	void *bias = w->vec ? ft_weight_grad(w, w->off_vec) : NULL;
+	size_t n, in;
 
+	ft_config_shape(&m->cfg, s, &n, &in);
 	m->k->matmul_dw(
-		m->k, &(struct ftk_matmul_dw){.dw = ft_weight_grad(w, w->off_w),
-					      .dbias = bias,
-					      .dy = dy,
-					      .x = x,
-					      .m = m->t,
-					      .n = n,
-					      .k = k,
-					      .ws = m->ws});
+		m->k,
+		&(struct ftk_matmul_dw){
+			.dw = ft_weight_grad(w, w->off_w),
+			.dbias = w->vec ? ft_weight_grad(w, w->off_vec) : NULL,
+			.dy = dy,
+			.x = x,
+			.m = m->t,
+			.n = n,
+			.k = in,
+			.ws = m->ws});
 }
 
 /*
@@ -118,30 +124,32 @@ static void linears_backward(struct ft_model *m, enum ft_slot s, size_t count,
 {
 	struct ftk_matmul_dx base[FTK_LINEAR_MAX];
 	struct ftk_lora_backward part[FTK_LINEAR_MAX];
-	size_t n, in, together = 0;
+	size_t plain = 0;
 
 	for (size_t i = 0; i < count; i++, s++) {
 		const struct ft_lora_mod *l =
 			ft_lora_at(m->run.adapter, s, layer);
 		const struct ft_weight *w = ft_weight_now(m, s, layer);
+		bool whole = ft_weight_whole(m, w);
 
+		if (w->in)
+			weight_backward(m, w, s, x, dy[i]);
 		if (l && l->norm) {
 			dora_backward(m, l, w, x, dy[i], dx, accumulate);
-			accumulate = 1;
+		} else if (whole && dx) {
+			product_dx(m, w, dy[i], dx, accumulate);
+		} else if (!whole) {
+			base[plain] = product_dx_of(m, w, dy[i], dx, 0);
+			part[plain++] = lora_back(m, l, x, dy[i], dx);
 			continue;
 		}
-		ft_config_shape(&m->cfg, s, &n, &in);
-		if (w->in)
-			weight_gradient(m, w, n, in, x, dy[i]);
-		part[together] = lora_back(m, l, x, dy[i], dx, m->t);
-		base[together++] = (struct ftk_matmul_dx){
-			.dx = dx, .dy = dy[i], .w = w->w, .m = m->t};
+		accumulate = 1;
 	}
-	if (!together)
+	if (!plain)
 		return;
 	base[0].accumulate = accumulate;
-	m->k->linear_backward(m->k, &(struct ftk_linear_backward){
-					    base, part, together, m->ws});
+	m->k->linear_backward(
+		m->k, &(struct ftk_linear_backward){base, part, plain, m->ws});
 }
 
 static void linear_backward(struct ft_model *m, enum ft_slot s, size_t layer,

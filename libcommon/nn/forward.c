@@ -2,49 +2,58 @@
 /* The forward of every family: it reads the config's row, layer by layer. */
 #include "libcommon/nn/model_priv.h"
 
-/* y += LoRA's part; without l its r is 0. */
+/* What LoRA adds to y; its r is 0 where there is none. */
 static struct ftk_lora lora_part(struct ft_model *m,
 				 const struct ft_lora_mod *l, const void *x,
-				 void *y, size_t rows)
+				 void *y)
 {
-	const struct ft_block *b = l ? &m->run.adapter->b : NULL;
+	const struct ft_block *b;
 
 	if (!l)
 		return (struct ftk_lora){0};
+	b = &m->run.adapter->b;
 	return (struct ftk_lora){.y = y,
-				 .u = ft_model_u(m, l),
+				 .u = m->act[l->layer].u[l->slot],
 				 .x = x,
 				 .a = ft_block_at(b, b->p, l->off_a),
 				 .b = ft_block_at(b, b->p, l->off_b),
-				 .m = rows,
+				 .m = m->t,
 				 .n = l->n,
 				 .k = l->k,
 				 .r = l->r,
 				 .scale = l->scale,
-				 .real = l->slot == FT_HEAD,
 				 .drop = ft_drop(m, l),
 				 .ws = m->ws};
 }
 
-void ft_model_lora(struct ft_model *m, const struct ft_lora_mod *l,
-		   const void *x, void *y, size_t rows)
+static void lora(struct ft_model *m, const struct ft_lora_mod *l, const void *x,
+		 void *y)
 {
-	struct ftk_lora part = lora_part(m, l, x, y, rows);
+	struct ftk_lora part = lora_part(m, l, x, y);
 
-	m->k->lora(m->k, &part);
+	if (part.r)
+		m->k->lora(m->k, &part);
 }
 
-/* y = x W' + bias (+ y with accumulate). */
+/* x W' + bias (+ y with accumulate). */
+static struct ftk_matmul product_of(struct ft_model *m,
+				    const struct ft_weight *w, const void *bias,
+				    const void *x, void *y, int accumulate)
+{
+	return (struct ftk_matmul){.y = y,
+				   .x = x,
+				   .w = w->w,
+				   .bias = bias,
+				   .m = m->t,
+				   .accumulate = accumulate};
+}
+
 static void product(struct ft_model *m, const struct ft_weight *w,
 		    const void *bias, const void *x, void *y, int accumulate)
 {
-	m->k->matmul(m->k, &(struct ftk_matmul){.y = y,
-						.x = x,
-						.w = w->w,
-						.bias = bias,
-						.m = m->t,
-						.accumulate = accumulate,
-						.ws = m->ws});
+	struct ftk_matmul base = product_of(m, w, bias, x, y, accumulate);
+
+	m->k->linear(m->k, &(struct ftk_linear){&base, NULL, 1, m->ws});
 }
 
 void ft_model_dora(struct ft_model *m, const struct ft_lora_mod *l,
@@ -53,13 +62,12 @@ void ft_model_dora(struct ft_model *m, const struct ft_lora_mod *l,
 	const struct ft_weight *w = ft_weight_at(m, l->slot, l->layer);
 	bool drops = m->run.dropout > 0;
 
-	if (drops) {
+	if (drops)
 		m->k->drop(m->k, &(struct ftk_drop){.y = m->xd,
 						    .x = x,
 						    .m = m->t,
 						    .n = l->k,
 						    .drop = ft_drop(m, l)});
-	}
 	product(m, w, NULL, drops ? m->xd : x, m->z, 0);
 	if (drops && y)
 		m->k->columns(m->k, &(struct ftk_columns){.y = y,
@@ -68,7 +76,7 @@ void ft_model_dora(struct ft_model *m, const struct ft_lora_mod *l,
 							  .m = m->t,
 							  .n = l->n,
 							  .accumulate = 1});
-	ft_model_lora(m, l, x, m->z, m->t);
+	lora(m, l, x, m->z);
 }
 
 /* Where there is dropout PEFT drops x of W as well, but of the part alone that
@@ -96,13 +104,14 @@ static void dora(struct ft_model *m, const struct ft_lora_mod *l,
 }
 
 /* y[i] = x W' + bias + LoRA's part (+ y with accumulate), of n slots from s on:
-   they read the same x. */
+   they read the same x.  Those that are more than LoRA on the base's weights
+   are computed apart. */
 static void linears(struct ft_model *m, enum ft_slot s, size_t n, size_t layer,
 		    const void *x, void *const *y, int accumulate)
 {
 	struct ftk_matmul base[FTK_LINEAR_MAX];
 	struct ftk_lora part[FTK_LINEAR_MAX];
-	size_t together = 0;
+	size_t plain = 0;
 
 	for (size_t i = 0; i < n; i++, s++) {
 		const struct ft_lora_mod *l =
@@ -111,20 +120,17 @@ static void linears(struct ft_model *m, enum ft_slot s, size_t n, size_t layer,
 
 		if (l && l->norm) {
 			dora(m, l, w, x, y[i], accumulate);
-			continue;
+		} else if (ft_weight_whole(m, w)) {
+			product(m, w, w->vec, x, y[i], accumulate);
+		} else {
+			base[plain] =
+				product_of(m, w, w->vec, x, y[i], accumulate);
+			part[plain++] = lora_part(m, l, x, y[i]);
 		}
-		part[together] = lora_part(m, l, x, y[i], m->t);
-		base[together++] =
-			(struct ftk_matmul){.y = y[i],
-					    .x = x,
-					    .w = w->w,
-					    .bias = w->vec,
-					    .m = m->t,
-					    .accumulate = accumulate};
 	}
-	if (together)
+	if (plain)
 		m->k->linear(m->k,
-			     &(struct ftk_linear){base, part, together, m->ws});
+			     &(struct ftk_linear){base, part, plain, m->ws});
 }
 
 static void linear(struct ft_model *m, enum ft_slot s, size_t layer,
@@ -301,8 +307,6 @@ static void layer_forward(struct ft_model *m, size_t layer, size_t nseg)
    rest is the same calls on the same values. */
 void ft_model_again(struct ft_model *m, size_t layer, size_t nseg)
 {
-	const struct ft_lora_mod *down =
-		ft_lora_at(m->run.adapter, FT_DOWN, layer);
 	struct ft_layer_acts *l = &m->act[layer];
 
 	if (layer >= m->cap.light)
@@ -312,8 +316,9 @@ void ft_model_again(struct ft_model *m, size_t layer, size_t nseg)
 		layer_forward(m, layer, nseg);
 		if (l->pm)
 			mlp_out(m, layer);
-		else if (down) /* for its u alone */
-			ft_model_lora(m, down, l->h, m->tmp, m->t);
+		else /* for its u alone */
+			lora(m, ft_lora_at(m->run.adapter, FT_DOWN, layer),
+			     l->h, m->tmp);
 		return;
 	}
 	if (!m->cfg.arch->parallel)

@@ -29,6 +29,92 @@ static void gather(struct ft_model *m, void *y, const void *x, size_t n,
 			     .y = y, .x = x, .idx = m->src, .n = n, .c = c});
 }
 
+/* u = scale * x A'; the logits += u B'. */
+static void lora_logits(struct ft_model *m, const struct ft_lora_mod *l,
+			size_t n)
+{
+	bool drops = m->run.dropout > 0;
+	struct ftk *k = m->k;
+
+	if (drops) { /* keys are so many ACT wide */
+		gather(m, m->hkey, m->key, n, sizeof(*m->hkey) / k->act_size);
+		k->drop(k, &(struct ftk_drop){.y = m->hx,
+					      .x = m->hrow,
+					      .m = n,
+					      .n = l->k,
+					      .drop = ft_drop(m, l)});
+	}
+	k->matmul(k, &(struct ftk_matmul){.y = m->uh,
+					  .x = drops ? m->hx : m->hrow,
+					  .w = l->a,
+					  .m = n,
+					  .ws = m->ws});
+	k->columns(k, &(struct ftk_columns){.y = m->uh,
+					    .x = m->uh,
+					    .shift = l->scale,
+					    .m = n,
+					    .n = l->r});
+	k->matmul(k, &(struct ftk_matmul){.y = m->logits,
+					  .x = m->uh,
+					  .w = l->b,
+					  .m = n,
+					  .accumulate = 1,
+					  .real = 1,
+					  .ws = m->ws});
+}
+
+static void lora_logits_backward(struct ft_model *m,
+				 const struct ft_lora_mod *l, size_t n)
+{
+	const struct ft_block *b = &m->run.adapter->b;
+	bool drops = m->run.dropout > 0;
+	struct ftk *k = m->k;
+
+	k->matmul_dw(
+		k, &(struct ftk_matmul_dw){.dw = ft_block_at(b, b->g, l->off_b),
+					   .dy = m->logits,
+					   .x = m->uh,
+					   .m = n,
+					   .n = l->n,
+					   .k = l->r,
+					   .real = 1,
+					   .ws = m->ws});
+	k->matmul_dx(k, &(struct ftk_matmul_dx){.dx = m->duh,
+						.dy = m->logits,
+						.w = l->b,
+						.m = n,
+						.real = 1,
+						.ws = m->ws});
+	k->columns(k, &(struct ftk_columns){.y = m->duh,
+					    .x = m->duh,
+					    .shift = l->scale,
+					    .m = n,
+					    .n = l->r});
+	k->matmul_dw(
+		k, &(struct ftk_matmul_dw){.dw = ft_block_at(b, b->g, l->off_a),
+					   .dy = m->duh,
+					   .x = drops ? m->hx : m->hrow,
+					   .m = n,
+					   .n = l->r,
+					   .k = l->k,
+					   .ws = m->ws});
+	k->matmul_dx(k, &(struct ftk_matmul_dx){.dx = drops ? m->hx : m->dhrow,
+						.dy = m->duh,
+						.w = l->a,
+						.m = n,
+						.accumulate = !drops,
+						.ws = m->ws});
+	if (!drops)
+		return;
+	k->drop(k, &(struct ftk_drop){.y = m->hx,
+				      .x = m->hx,
+				      .m = n,
+				      .n = l->k,
+				      .drop = ft_drop(m, l)});
+	k->accum(k,
+		 &(struct ftk_accum){.y = m->dhrow, .x = m->hx, .n = n * l->k});
+}
+
 void *ft_model_logits(struct ft_model *m, const int32_t *src, size_t n)
 {
 	const struct ft_weight *w = ft_weight_now(m, FT_HEAD, 0);
@@ -43,12 +129,8 @@ void *ft_model_logits(struct ft_model *m, const int32_t *src, size_t n)
 					  .m = n,
 					  .real = 1,
 					  .ws = m->ws});
-	if (head_lora(m)) {
-		if (m->run.dropout > 0) /* keys are so many ACT wide */
-			gather(m, m->hkey, m->key, n,
-			       sizeof(*m->hkey) / k->act_size);
-		ft_model_lora(m, head_lora(m), m->hrow, m->logits, n);
-	}
+	if (head_lora(m))
+		lora_logits(m, head_lora(m), n);
 	if (m->cfg.logit_cap > 0)
 		k->softcap(k, &(struct ftk_softcap){.x = m->logits,
 						    .n = n * m->cfg.vocab,
@@ -101,8 +183,7 @@ static void chunk_backward(struct ft_model *m, const float *coef, size_t n)
 					.real = 1,
 					.ws = m->ws});
 	if (head_lora(m))
-		ft_model_lora_backward(m, head_lora(m), m->hrow, m->logits,
-				       m->dhrow, n);
+		lora_logits_backward(m, head_lora(m), n);
 	k->scatter_add(k, &(struct ftk_scatter_add){.y = m->dn,
 						    .x = m->dhrow,
 						    .idx = m->src,

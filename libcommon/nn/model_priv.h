@@ -55,12 +55,14 @@ struct ft_model {
 	struct ftk_segment *seg;
 	void *hrow, *logits, *dhrow, *coef, *logp, *lse, *entropy;
 	uint8_t *hit;
-	uint64_t *hkey; /* [chunk] keys of hrow */
-	void *uh;       /* ACT [chunk, r] of the adapter on the head */
-	void *ue;       /* ACT [t, r] of the adapter on the embedding */
-	void *z, *xd;   /* ACT [t, widest] of DoRA: products, dropped inputs */
-	void *slope;    /* ACT [predictions, c]: d logp / d hidden */
-	float *ones;    /* on the host, [chunk] */
+	/* of an adapter on the head: keys [chunk] of hrow, what is dropped
+	   [chunk, c], u and its gradient [chunk, r]; on the embedding u [t, r];
+	   all but keys ACT */
+	uint64_t *hkey;
+	void *hx, *uh, *duh, *ue;
+	void *z, *xd; /* ACT [t, widest] of DoRA: products, dropped inputs */
+	void *slope;  /* ACT [predictions, c]: d logp / d hidden */
+	float *ones;  /* on the host, [chunk] */
 	/* backward */
 	void *dx, *dn, *dq, *dk, *dv, *dao, *dh;
 	void *drq, *drk, *dpost; /* through norms of q, k, what is added */
@@ -116,20 +118,13 @@ static inline struct ftk_dropout ft_drop(const struct ft_model *m,
 		.salt = (uint32_t)ft_slot_key(l->slot, l->layer)};
 }
 
-/* Where its u is kept. */
-static inline void *ft_model_u(const struct ft_model *m,
-			       const struct ft_lora_mod *l)
+/* Is it a module that the adapter has whole? */
+static inline bool ft_weight_whole(const struct ft_model *m,
+				   const struct ft_weight *w)
 {
-	return l->slot == FT_HEAD ? m->uh : m->act[l->layer].u[l->slot];
+	return w->in && !m->full;
 }
 
-/* y += LoRA's part of so many rows x: those of the pass, or of the head; and
-   its backward (dx NULL: not wanted). */
-void ft_model_lora(struct ft_model *m, const struct ft_lora_mod *l,
-		   const void *x, void *y, size_t rows);
-void ft_model_lora_backward(struct ft_model *m, const struct ft_lora_mod *l,
-			    const void *x, const void *dy, void *dx,
-			    size_t rows);
 /* m->z = drop(x) W', without bias, then with LoRA's part, of a module with
    DoRA; in between y -= m->z, where y is not NULL and there is dropout. */
 void ft_model_dora(struct ft_model *m, const struct ft_lora_mod *l,

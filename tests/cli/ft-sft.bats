@@ -569,7 +569,7 @@ split() {
 
 # All that an adapter can have: options of two of them.
 DORA=(--use-dora --lora-dropout 0.1 --lora-modules-to-save "embed_tokens,norm,lm_head")
-ENDS=(--lora-target-modules all-linear,embed_tokens,lm_head --lora-dropout 0.1)
+ENDS=(--lora-target-modules "all-linear,embed_tokens,lm_head" --lora-dropout 0.1)
 
 @test "DoRA, whole modules, LoRA on the ends: any number of threads, resumed, gone on with" {
 	local args=(--max-steps 5 --save-steps 3 --weight-decay 0.1) more n

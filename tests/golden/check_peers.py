@@ -4,6 +4,8 @@
 
 rows DATA TMP CASE...: write TMP/CASE/{rows,pairs}.jsonl, ids of the vocabulary
 of DATA/CASE.
+adapters DATA TMP CASE...: PEFT's own adapters on the models of DATA, with what
+it has for most: TMP/CASE/{dora,ends}.
 compare TODO N: for each line NAME, MODEL, ADAPTER (or -), ROWS, OURS of TODO a
 line of TAP, numbered from N: does transformers' MODEL with PEFT's ADAPTER give
 the log-probs of ROWS that ft-logprob wrote to OURS?
@@ -19,7 +21,8 @@ transformers.utils.logging.disable_progress_bar()
 transformers.utils.logging.set_verbosity_error()
 
 from cases import F, fresh, np, open_model, os, torch
-from peft import PeftModel
+from gen_adapters import values
+from peft import LoraConfig, PeftModel, get_peft_model
 
 TOLERANCE = 1e-4
 
@@ -42,6 +45,33 @@ def rows(data, tmp, *cases):
                 g.write(json.dumps({"prompt_ids": prompt,
                                     "chosen_ids": pick(5 + i),
                                     "rejected_ids": pick(9)}) + "\n")
+    return 0
+
+
+def adapters(data, tmp, *cases):
+    for i, case in enumerate(cases):
+        path = os.path.join(data, case)
+        for kind in "dora", "ends":
+            m = open_model(path)
+            turned = case.startswith("gpt2")
+            table = "wte" if turned else "embed_tokens"
+            linears = [n for n, x in m.named_modules()
+                       if type(x).__name__ in ("Linear", "Conv1D")
+                       and "vision" not in n and "multi_modal" not in n
+                       and n != "lm_head"]
+            some = [n for n in linears if ".0." in n] or linears[:2]
+            kw = (dict(use_dora=True, target_modules=linears,
+                       rank_pattern={n: 3 for n in some[:2]},
+                       alpha_pattern={n: 5 for n in some[1:3]},
+                       modules_to_save=[table, "lm_head"])
+                  if kind == "dora" else
+                  dict(use_rslora=True,
+                       target_modules=some + [table, "lm_head"]))
+            peft = get_peft_model(m, LoraConfig(
+                r=4, lora_alpha=6, task_type="CAUSAL_LM",
+                fan_in_fan_out=turned, **kw))
+            values(peft, 900 + i)
+            peft.save_pretrained(os.path.join(tmp, case, kind))
     return 0
 
 
@@ -102,5 +132,5 @@ def compare(todo, first):
 
 
 if __name__ == "__main__":
-    what = {"rows": rows, "compare": compare}[sys.argv[1]]
+    what = {"rows": rows, "adapters": adapters, "compare": compare}[sys.argv[1]]
     sys.exit(what(*sys.argv[2:]))

@@ -1,10 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# check_peers.sh: what the tools write, opened by transformers and PEFT.  For
-# each golden model: an adapter by ft-sft and one by ft-dpo, a model by
-# ft-sft --full; ft-export's merged model, its adapter, its 4-bit form.  The tools and a
-# python with the packages of requirements.txt are on PATH (make check-peers).
+# check_peers.sh: what the tools write, opened by transformers and PEFT, and what
+# PEFT writes, opened by the tools.  For each golden model: adapters by ft-sft
+# (LoRA, rsLoRA, DoRA, modules whole, LoRA on the ends), one by ft-dpo, some of
+# PEFT's; a model by ft-sft --full; ft-export's merged models, its adapter, its
+# 4-bit form.  The tools and a python with the packages of requirements.txt are on
+# PATH (make check-peers).
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 data=$here/../data/golden
@@ -60,8 +62,14 @@ some_linears() {
 	*) echo q_proj,down_proj ;;
 	esac
 }
+table() {
+	case $1 in
+	gpt2*) echo wte ;;
+	*) echo embed_tokens ;;
+	esac
+}
 # shellcheck disable=SC2086
-peer rows "$data" "$tmp" $cases || exit 1
+peer rows "$data" "$tmp" $cases && peer adapters "$data" "$tmp" $cases || exit 1
 for case in $cases; do
 	m=$data/$case out=$tmp/$case
 	steps=(--max-steps 8 --learning-rate 0.01 --allow-no-stop --save-steps 0 -q)
@@ -81,6 +89,23 @@ for case in $cases; do
 		--lora-target-modules "$(some_linears "$case")" "$out/rows.st"
 	tell $? "$case: ft-sft with rsLoRA"
 	same "$case: PEFT opens that" "$m" "$out/rs" "$out/rs"
+	run ft-sft -m "$m" -o "$out/dora.ft" "${steps[@]}" --use-dora \
+		--lora-modules-to-save "lm_head,$(table "$case")" "$out/rows.st"
+	tell $? "$case: ft-sft with DoRA, embedding and head whole"
+	same "$case: PEFT opens that" "$m" "$out/dora.ft" "$out/dora.ft"
+	run ft-sft -m "$m" -o "$out/ends.ft" "${steps[@]}" --lora-target-modules \
+		"lm_head,$(table "$case"),$(some_linears "$case")" "$out/rows.st"
+	tell $? "$case: ft-sft with LoRA on embedding and head"
+	same "$case: PEFT opens that" "$m" "$out/ends.ft" "$out/ends.ft"
+	for kind in dora ends dora.ft ends.ft; do
+		[ "$kind" = "${kind%.ft}" ] &&
+			same "$case: PEFT's own, $kind" "$m" "$out/$kind" "$out/$kind"
+		[ "$case" = gemma3 ] && continue # its head stays its embedding
+		run ft-export -q -m "$m" --adapter "$out/$kind" --to hf --dtype float32 \
+			-o "$out/$kind.hf"
+		tell $? "$case: ft-export of it"
+		same "$case: transformers opens that" "$out/$kind.hf" - "$out/$kind"
+	done
 	run ft-sft -m "$m" -o "$out/full" --full "${steps[@]}" "$out/rows.st"
 	tell $? "$case: ft-sft --full"
 	same "$case: transformers opens it" "$out/full" - "$out/full"

@@ -48,8 +48,6 @@ CASES = {
     "head_phi": ("phi", dict(target_modules=["lm_head", "fc2"])),
 }
 STEPS = ("dora", "save", "ends")
-# where float32 is far from the truth, agreement would be luck
-SEEDS = {}
 
 
 def values(peft, seed):
@@ -73,10 +71,10 @@ def values(peft, seed):
 
 def make(case, out, seed):
     base, kw = CASES[case]
-    golden = os.path.join(out, "tests/data/golden")
-    path = fresh(os.path.join(golden, "adapters", case))
+    path = fresh(os.path.join(out, "tests/data/golden/adapters", case))
     peft = get_peft_model(
-        open_model(os.path.join(golden, base)),
+        open_model(os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "../data/golden", base)),
         LoraConfig(**(dict(r=4, lora_alpha=6, task_type="CAUSAL_LM") | kw)))
     values(peft, seed)
     vocab = peft.config.get_text_config().vocab_size - 4
@@ -97,7 +95,7 @@ def main():
     out = sys.argv[1] if len(sys.argv) > 1 else "."
     for i, case in enumerate(CASES):
         if len(sys.argv) < 3 or sys.argv[2] == case:
-            make(case, out, SEEDS.get(case, 7000 + 10 * i))
+            make(case, out, 7000 + 10 * i)
 
 
 if __name__ == "__main__":

@@ -49,11 +49,10 @@ static struct ftk_dropout dropout(struct ctx *c, size_t m, size_t percent)
 				    77, token};
 }
 
-/* dims: m, n, k, r, percent dropped, REAL? */
+/* dims: m, n, k, r, percent dropped */
 static void lora(struct ctx *c, const size_t *d)
 {
-	size_t n = d[0] * d[1];
-	struct ftk_lora a = {.y = d[5] ? inout(c, n) : act_inout(c, n),
+	struct ftk_lora a = {.y = act_inout(c, d[0] * d[1]),
 			     .u = act_out(c, d[0] * d[3]),
 			     .x = act_in(c, d[0] * d[2]),
 			     .a = in(c, d[3] * d[2]),
@@ -63,22 +62,19 @@ static void lora(struct ctx *c, const size_t *d)
 			     .k = d[2],
 			     .r = d[3],
 			     .scale = 0.5f,
-			     .real = (int)d[5],
 			     .drop = dropout(c, d[0], d[4])};
 
 	a.ws = scratch(c, c->k->lora_ws(c->k, &a));
 	c->k->lora(c->k, &a);
 }
 
-/* dims: m, n, k, r, percent dropped, dx wanted?, REAL? */
 static void lora_backward(struct ctx *c, const size_t *d)
 {
-	size_t n = d[0] * d[1];
 	struct ftk_lora_backward a = {.dx = d[5] ? act_inout(c, d[0] * d[2])
 						 : NULL,
 				      .da = inout(c, d[3] * d[2]),
 				      .db = inout(c, d[1] * d[3]),
-				      .dy = d[6] ? in(c, n) : act_in(c, n),
+				      .dy = act_in(c, d[0] * d[1]),
 				      .x = act_in(c, d[0] * d[2]),
 				      .u = act_in(c, d[0] * d[3]),
 				      .a = in(c, d[3] * d[2]),
@@ -88,7 +84,6 @@ static void lora_backward(struct ctx *c, const size_t *d)
 				      .k = d[2],
 				      .r = d[3],
 				      .scale = 0.5f,
-				      .real = (int)d[6],
 				      .drop = dropout(c, d[0], d[4])};
 
 	a.ws = scratch(c, c->k->lora_backward_ws(c->k, &a));
@@ -615,20 +610,16 @@ int main(void)
 	}
 	for (size_t p = 0; p <= 30; p += 30)
 		for (size_t m = 1; m < 300; m = m * 6 + 1) {
-			check_both("lora", lora, DIMS(m, 75, 131, 8, p, 0),
-				   4e-6, 4e-3);
-			check_both("lora 16", lora, DIMS(m, 33, 40, 16, p, 0),
-				   4e-6, 4e-3);
-			check_both("lora real", lora, DIMS(m, 75, 40, 5, p, 1),
+			check_both("lora", lora, DIMS(m, 75, 131, 8, p), 4e-6,
+				   4e-3);
+			check_both("lora 16", lora, DIMS(m, 33, 40, 16, p),
 				   4e-6, 4e-3);
 			check_both("lora_backward", lora_backward,
-				   DIMS(m, 75, 131, 8, p, 1, 0), 4e-6, 4e-3);
+				   DIMS(m, 75, 131, 8, p, 1), 4e-6, 4e-3);
 			check_both("lora_backward, no dx", lora_backward,
-				   DIMS(m, 75, 131, 5, p, 0, 0), 4e-6, 4e-3);
+				   DIMS(m, 75, 131, 5, p, 0), 4e-6, 4e-3);
 			check_both("lora_backward 40", lora_backward,
-				   DIMS(m, 33, 40, 40, p, 1, 0), 4e-6, 4e-3);
-			check_both("lora_backward real", lora_backward,
-				   DIMS(m, 75, 40, 5, p, 1, 1), 4e-6, 8e-3);
+				   DIMS(m, 33, 40, 40, p, 1), 4e-6, 4e-3);
 			check_case("drop", drop, DIMS(m, 75, p, 0), 2e-7);
 			check_case("drop in place", drop, DIMS(m, 75, p, 1),
 				   2e-7);
