@@ -3,27 +3,10 @@
 
 #include <stdlib.h>
 
+#include "libcommon/text/bpe_priv.h"
 #include "libcommon/text/unicode.h"
 
-/* A symbol of a piece: an id and how many bytes of the piece it covers. */
-struct ft_sym {
-	int32_t id;
-	uint32_t len;
-};
-
-/* A short piece whose ids are known.  nkey 0: empty. */
-struct ft_piece {
-	uint64_t key[3];
-	int32_t id[7];
-	uint8_t len[7];
-	uint8_t nkey, nid;
-};
-
-enum {
-	CACHE = 1 << 15, /* pieces */
-	KEY = 24,        /* longest piece that is kept, in bytes */
-	SHORT = 40,      /* symbols up to which a scan beats a heap */
-};
+enum { SHORT = 40 /* symbols up to which a scan beats a heap */ };
 #define NONE UINT32_MAX /* no rank, no neighbour */
 
 /* --- ids ------------------------------------------------------------------ */
@@ -146,115 +129,19 @@ static void build_bytes(struct ft_bpe *b)
 	}
 }
 
-/* --- where a text may be cut ---------------------------------------------- */
-
-static size_t far_slot(const struct ft_bpe *b, uint64_t pair)
+/* Where each byte of UTF-8 has a letter; C0, C1 and F5 on are none. */
+static void build_byte_pairs(struct ft_bpe *b)
 {
-	size_t i = ft_hash_u64(pair) & b->far_mask;
+	for (int i = 0; i < 0xf5; i++)
+		if (b->letter[i] < 0 && i != 0xc0 && i != 0xc1)
+			return;
+	b->byte_pair = ft_xmalloc(sizeof(*b->byte_pair) << 16);
+	for (size_t i = 0; i < 1 << 16; i++) {
+		const struct ft_merge *m =
+			find_merge(b, b->letter[i >> 8], b->letter[i & 255]);
 
-	while (b->far[i] && b->far[i] != pair)
-		i = (i + 1) & b->far_mask;
-	return i;
-}
-
-static uint32_t number_of(const struct ft_bpe *b, uint32_t cp)
-{
-	return cp < FT_BPE_NEAR ? b->near[cp] : 0;
-}
-
-static uint64_t far_pair(uint32_t x, uint32_t y)
-{
-	return (uint64_t)x << 32 | y | 1ull << 63; /* never 0 */
-}
-
-static void note_meeting(struct ft_bpe *b, uint32_t x, uint32_t y)
-{
-	uint32_t i = number_of(b, x), j = number_of(b, y);
-
-	if (i && j && i < 256 && j < 256)
-		b->met[i][j >> 6] |= 1ull << (j & 63);
-	else
-		b->far[far_slot(b, far_pair(x, y))] = far_pair(x, y);
-}
-
-static bool meet(const struct ft_bpe *b, uint32_t x, uint32_t y, uint32_t i,
-		 uint32_t j)
-{
-	if (i && j && i < 256 && j < 256)
-		return b->met[i][j >> 6] >> (j & 63) & 1;
-	return b->far[far_slot(b, far_pair(x, y))] != 0;
-}
-
-static uint32_t first_char(const struct ft_bytes *t)
-{
-	const char *s = t->s;
-
-	return ft_utf8_next(&s);
-}
-
-static uint32_t last_char(const struct ft_bytes *t)
-{
-	const char *s = t->s + t->n - 1;
-
-	while (s > t->s && (*s & 0xc0) == 0x80)
-		s--;
-	return ft_utf8_next(&s);
-}
-
-static bool stands_for_byte(const struct ft_bpe *b, int32_t id)
-{
-	const struct ft_bytes *t = &b->vocab.tok[id];
-
-	return t->n == 6 && !memcmp(t->s, "<0x", 3) && t->s[5] == '>';
-}
-
-static void number_chars(struct ft_bpe *b)
-{
-	uint16_t next = 2;
-
-	b->near = ft_xcalloc(FT_BPE_NEAR, sizeof(*b->near));
-	for (uint32_t cp = 0; cp < FT_BPE_NEAR; cp++) {
-		char u[4];
-		size_t n = ft_utf8_put(u, cp);
-
-		if (ft_vocab_get(&b->vocab, u, n) >= 0)
-			b->near[cp] = cp == 0x2581 ? 1 : next++;
-	}
-}
-
-/*
- * Any two characters that stand side by side inside a token that was merged
- * were brought together by some merge, as the last of its left part and the
- * first of its right one.  So no merge crosses a place whose two characters
- * are no such pair, and what is left and right of it can be encoded apart.
- * That reads symbols as their strings: a merge of <0xHH> or of the unknown
- * token, which stand for other text, would break it.
- */
-static void build_cuts(struct ft_bpe *b, const struct ft_bpe_rule *rule,
-		       size_t n)
-{
-	size_t size = 16, known = 0;
-
-	number_chars(b);
-	while (size < 2 * n + 2)
-		size *= 2;
-	b->far = ft_xcalloc(size, sizeof(*b->far));
-	b->far_mask = size - 1;
-	b->cuts = !b->ignore_merges;
-	for (int i = 0; i < 256; i++)
-		known += b->fallback[i] >= 0;
-	b->cut_all = b->byte_fallback && known == 256;
-	for (size_t i = 0; i < n; i++) {
-		const struct ft_bytes *l = &b->vocab.tok[rule[i].left];
-		const struct ft_bytes *r = &b->vocab.tok[rule[i].right];
-
-		if (rule[i].left == b->unk || rule[i].right == b->unk)
-			b->cuts = false;
-		if (stands_for_byte(b, rule[i].left) ||
-		    stands_for_byte(b, rule[i].right))
-			b->cuts = false;
-		if (l->n && r->n)
-			note_meeting(b, last_char(l), first_char(r));
+		b->byte_pair[i].rank = m ? m->rank : NONE;
+		b->byte_pair[i].id = m ? m->id : -1;
 	}
 }
 
@@ -262,14 +149,17 @@ void ft_bpe_ready(struct ft_bpe *b, const struct ft_bpe_rule *rule, size_t n)
 {
 	build_merges(b, rule, n);
 	build_bytes(b);
-	if (!b->byte_level)
-		build_cuts(b, rule, n);
+	if (b->byte_level)
+		build_byte_pairs(b);
+	else
+		ft_bpe_build_cuts(b, rule, n);
 }
 
 void ft_bpe_release(struct ft_bpe *b)
 {
 	ft_vocab_release(&b->vocab);
 	free(b->merge);
+	free(b->byte_pair);
 	free(b->near);
 	free(b->far);
 }
@@ -280,7 +170,7 @@ void ft_bpe_ctx_release(struct ft_bpe_ctx *c)
 	free(c->link);
 	free(c->rank);
 	free(c->heap);
-	free(c->cache);
+	free(c->memory);
 }
 
 /* --- symbols -------------------------------------------------------------- */
@@ -369,42 +259,56 @@ static void add_symbols(const struct ft_bpe *b, struct ft_bpe_ctx *c,
 
 /* --- merging -------------------------------------------------------------- */
 
-static uint32_t rank_at(const struct ft_bpe *b, const struct ft_sym *s,
-			size_t left, size_t right)
+/* The rank of two symbols' merge, and what it gives; NONE: there is none. */
+static uint32_t merge_at(const struct ft_bpe *b, const struct ft_sym *s,
+			 size_t left, size_t right, int32_t *id)
 {
 	const struct ft_merge *m = find_merge(b, s[left].id, s[right].id);
 
+	*id = m ? m->id : -1;
 	return m ? m->rank : NONE;
 }
 
-static void merge_short(const struct ft_bpe *b, struct ft_bpe_ctx *c)
+/* bytes: where each symbol is one byte, these; else NULL. */
+static void merge_short(const struct ft_bpe *b, struct ft_bpe_ctx *c,
+			const unsigned char *bytes)
 {
 	struct ft_sym *s = c->sym;
-	uint32_t rank[SHORT];
+	struct {
+		uint32_t rank;
+		int32_t id;
+	} m[SHORT];
 	size_t n = c->nsym;
 
-	for (size_t i = 0; i + 1 < n; i++)
-		rank[i] = rank_at(b, s, i, i + 1);
+	for (size_t i = 0; i + 1 < n; i++) {
+		if (!bytes) {
+			m[i].rank = merge_at(b, s, i, i + 1, &m[i].id);
+			continue;
+		}
+		m[i].rank = b->byte_pair[bytes[i] << 8 | bytes[i + 1]].rank;
+		m[i].id = b->byte_pair[bytes[i] << 8 | bytes[i + 1]].id;
+	}
 	while (n > 1) {
 		uint32_t best = NONE;
 		size_t at = 0;
 
 		for (size_t i = 0; i + 1 < n; i++)
-			if (rank[i] < best) {
-				best = rank[i];
+			if (m[i].rank < best) {
+				best = m[i].rank;
 				at = i;
 			}
 		if (best == NONE)
 			break;
-		s[at].id = find_merge(b, s[at].id, s[at + 1].id)->id;
+		s[at].id = m[at].id;
 		s[at].len += s[at + 1].len;
 		n--;
 		memmove(s + at + 1, s + at + 2, (n - at - 1) * sizeof(*s));
-		memmove(rank + at, rank + at + 1, (n - at - 1) * sizeof(*rank));
+		memmove(m + at, m + at + 1, (n - at - 1) * sizeof(*m));
 		if (at + 1 < n)
-			rank[at] = rank_at(b, s, at, at + 1);
+			m[at].rank = merge_at(b, s, at, at + 1, &m[at].id);
 		if (at)
-			rank[at - 1] = rank_at(b, s, at - 1, at);
+			m[at - 1].rank =
+				merge_at(b, s, at - 1, at, &m[at - 1].id);
 	}
 	c->nsym = n;
 }
@@ -444,7 +348,9 @@ static uint64_t heap_pop(struct ft_bpe_ctx *c)
 static void queue_pair(const struct ft_bpe *b, struct ft_bpe_ctx *c, size_t i,
 		       size_t right)
 {
-	c->rank[i] = right == NONE ? NONE : rank_at(b, c->sym, i, right);
+	int32_t id;
+
+	c->rank[i] = right == NONE ? NONE : merge_at(b, c->sym, i, right, &id);
 	if (c->rank[i] != NONE)
 		heap_push(c, (uint64_t)c->rank[i] << 32 | i);
 }
@@ -516,8 +422,8 @@ static int32_t whole(const struct ft_bpe *b, const char *s, size_t n)
 	return id;
 }
 
-static void encode_piece(const struct ft_bpe *b, struct ft_bpe_ctx *c,
-			 const char *s, size_t n)
+void ft_bpe_merge(const struct ft_bpe *b, struct ft_bpe_ctx *c, const char *s,
+		  size_t n)
 {
 	c->nsym = 0;
 	if (b->ignore_merges) {
@@ -530,124 +436,10 @@ static void encode_piece(const struct ft_bpe *b, struct ft_bpe_ctx *c,
 	}
 	add_symbols(b, c, s, n);
 	if (c->nsym <= SHORT)
-		merge_short(b, c);
+		merge_short(b, c,
+			    b->byte_pair && c->nsym == n
+				    ? (const unsigned char *)s
+				    : NULL);
 	else
 		merge_long(b, c);
-}
-
-static void put_piece(const struct ft_piece *e, uint32_t pos,
-		      struct ft_ids *out)
-{
-	ft_ids_room(out, 8);
-	for (int i = 0; i < e->nid; i++) {
-		out->id[out->n] = e->id[i];
-		out->start[out->n] = pos;
-		pos += e->len[i];
-		out->end[out->n++] = pos;
-	}
-}
-
-static void put_symbols(const struct ft_bpe_ctx *c, uint32_t pos,
-			struct ft_ids *out)
-{
-	ft_ids_room(out, c->nsym);
-	for (size_t i = 0; i < c->nsym; i++) {
-		out->id[out->n] = c->sym[i].id;
-		out->start[out->n] = pos;
-		pos += c->sym[i].len;
-		out->end[out->n++] = pos;
-	}
-}
-
-/* Short pieces come again and again: remember what they became. */
-static void encode_short(const struct ft_bpe *b, struct ft_bpe_ctx *c,
-			 const char *s, size_t n, uint32_t pos,
-			 struct ft_ids *out)
-{
-	struct ft_piece *e;
-	uint64_t key[3] = {0}, h;
-
-	memcpy(key, s, n);
-	h = (key[0] * 0x9E3779B97F4A7C15u) ^ (key[1] * 0xC2B2AE3D27D4EB4Fu) ^
-	    ((key[2] + n) * 0x165667B19E3779F9u);
-	h ^= h >> 29;
-	h *= 0x9FB21C651E98DF25u;
-	e = &c->cache[h >> 49];
-	if (e->nkey == n && e->key[0] == key[0] && e->key[1] == key[1] &&
-	    e->key[2] == key[2]) {
-		put_piece(e, pos, out);
-		return;
-	}
-	encode_piece(b, c, s, n);
-	put_symbols(c, pos, out);
-	if (c->nsym > sizeof(e->len))
-		return;
-	memcpy(e->key, key, sizeof(key));
-	e->nkey = (uint8_t)n;
-	e->nid = (uint8_t)c->nsym;
-	for (size_t i = 0; i < c->nsym; i++) {
-		e->id[i] = c->sym[i].id;
-		e->len[i] = (uint8_t)c->sym[i].len;
-	}
-}
-
-static void encode_uncut(const struct ft_bpe *b, struct ft_bpe_ctx *c,
-			 const char *s, size_t n, uint32_t pos,
-			 struct ft_ids *out)
-{
-	if (n <= KEY) {
-		encode_short(b, c, s, n, pos, out);
-		return;
-	}
-	encode_piece(b, c, s, n);
-	put_symbols(c, pos, out);
-}
-
-/*
- * Beside a character that is no token nothing is cut, unless bytes stand for
- * it: it may vanish, or wait to be joined with another one like it.
- */
-static bool known(const struct ft_bpe *b, uint32_t cp, uint32_t number,
-		  const char *s, size_t n)
-{
-	return cp < FT_BPE_NEAR ? number != 0
-				: ft_vocab_get(&b->vocab, s, n) >= 0;
-}
-
-/* Cut wherever it is safe, and encode what is between. */
-static void encode_cut(const struct ft_bpe *b, struct ft_bpe_ctx *c,
-		       const char *s, size_t n, uint32_t pos,
-		       struct ft_ids *out)
-{
-	const char *from = s, *p = s, *end = s + n;
-	uint32_t x = ft_utf8_next(&p), i = number_of(b, x);
-	bool was = b->cut_all || known(b, x, i, s, (size_t)(p - s));
-
-	while (p < end) {
-		const char *q = p;
-		uint32_t y = ft_utf8_next(&p), j = number_of(b, y);
-		bool is = b->cut_all || known(b, y, j, q, (size_t)(p - q));
-
-		if (was && is && !meet(b, x, y, i, j)) {
-			encode_uncut(b, c, from, (size_t)(q - from),
-				     pos + (uint32_t)(from - s), out);
-			from = q;
-		}
-		x = y;
-		i = j;
-		was = is;
-	}
-	encode_uncut(b, c, from, (size_t)(end - from),
-		     pos + (uint32_t)(from - s), out);
-}
-
-void ft_bpe_encode(const struct ft_bpe *b, struct ft_bpe_ctx *c, const char *s,
-		   size_t n, uint32_t pos, struct ft_ids *out)
-{
-	if (!c->cache)
-		c->cache = ft_xcalloc(CACHE, sizeof(*c->cache));
-	if (b->cuts)
-		encode_cut(b, c, s, n, pos, out);
-	else
-		encode_uncut(b, c, s, n, pos, out);
 }

@@ -23,6 +23,12 @@ struct ft_merge {
 	int32_t id;
 };
 
+/* The merge of two bytes' letters; rank UINT32_MAX: none. */
+struct ft_byte_pair {
+	uint32_t rank;
+	int32_t id;
+};
+
 struct ft_bpe {
 	struct ft_vocab vocab;
 	/* As the file has them. */
@@ -34,8 +40,9 @@ struct ft_bpe {
 	/* Made by ft_bpe_ready. */
 	struct ft_merge *merge; /* open addressing */
 	size_t mask;
-	int32_t fallback[256]; /* ids of <0x00> .. <0xFF>, or -1 */
-	int32_t letter[256];   /* byte level: id of a byte's letter, or -1 */
+	struct ft_byte_pair *byte_pair; /* [256 * 256], or NULL */
+	int32_t fallback[256];          /* ids of <0x00> .. <0xFF>, or -1 */
+	int32_t letter[256]; /* byte level: id of a byte's letter, or -1 */
 	/*
 	 * Character level.  Characters that are tokens are numbered from 1,
 	 * the space sign first; two neighbours that no merge brings together
@@ -64,7 +71,9 @@ struct ft_bpe_ctx {
 	size_t caplink;
 	uint64_t *heap;
 	size_t nheap, capheap;
-	struct ft_piece *cache;
+	void *memory; /* of the two tables behind it */
+	struct ft_word *word;
+	struct ft_phrase *phrase;
 };
 
 /* vocab, flags and byte_level are set: build the rest.  rule[i] has rank i. */
@@ -75,6 +84,12 @@ void ft_bpe_ctx_release(struct ft_bpe_ctx *c);
 /* Append the ids of one piece of n > 0 bytes; offsets count from pos. */
 void ft_bpe_encode(const struct ft_bpe *b, struct ft_bpe_ctx *c, const char *s,
 		   size_t n, uint32_t pos, struct ft_ids *out);
+
+/* The same of n pieces, one behind the other from s on, piece i up to s +
+   stop[i]; bytes up to limit may be read. */
+void ft_bpe_encode_run(const struct ft_bpe *b, struct ft_bpe_ctx *c,
+		       const char *s, const char *limit, const uint32_t *stop,
+		       size_t n, uint32_t pos, struct ft_ids *out);
 
 /* GPT-2's alphabet: the code point that spells a byte, and back (-1: none). */
 uint32_t ft_byte_letter(unsigned char byte);
