@@ -129,29 +129,45 @@ static void build_bytes(struct ft_bpe *b)
 	}
 }
 
-/* Where each byte of UTF-8 has a letter; C0, C1 and F5 on are none. */
-static void build_byte_pairs(struct ft_bpe *b)
+/* The id of a byte that is a character, or that stands for one alone. */
+static int32_t one_byte(const struct ft_bpe *b, unsigned char c)
 {
-	for (int i = 0; i < 0xf5; i++)
-		if (b->letter[i] < 0 && i != 0xc0 && i != 0xc1)
-			return;
-	b->byte_pair = ft_xmalloc(sizeof(*b->byte_pair) << 16);
-	for (size_t i = 0; i < 1 << 16; i++) {
-		const struct ft_merge *m =
-			find_merge(b, b->letter[i >> 8], b->letter[i & 255]);
+	const char s[] = {(char)c};
+	int32_t id;
 
-		b->byte_pair[i].rank = m ? m->rank : NONE;
-		b->byte_pair[i].id = m ? m->id : -1;
-	}
+	if (b->byte_level)
+		return b->letter[c];
+	if (c >= 0x80)
+		return -1;
+	id = c == ' ' && b->blanks ? ft_vocab_get(&b->vocab, "▁", 3)
+				   : ft_vocab_get(&b->vocab, s, 1);
+	return id < 0 && b->byte_fallback ? b->fallback[c] : id;
+}
+
+void ft_bpe_build_bytes(struct ft_bpe *b)
+{
+	unsigned n = b->byte_level ? 256 : 128;
+
+	for (unsigned i = 0; i < 256; i++)
+		b->one[i] = one_byte(b, (unsigned char)i);
+	if (!b->byte_pair)
+		b->byte_pair = ft_xcalloc(1 << 16, sizeof(*b->byte_pair));
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned j = 0; j < n; j++) {
+			const struct ft_merge *m =
+				find_merge(b, b->one[i], b->one[j]);
+
+			b->byte_pair[i << 8 | j] = (struct ft_byte_pair){
+				m ? m->rank : NONE, m ? m->id : -1};
+		}
 }
 
 void ft_bpe_ready(struct ft_bpe *b, const struct ft_bpe_rule *rule, size_t n)
 {
 	build_merges(b, rule, n);
 	build_bytes(b);
-	if (b->byte_level)
-		build_byte_pairs(b);
-	else
+	ft_bpe_build_bytes(b);
+	if (!b->byte_level)
 		ft_bpe_build_cuts(b, rule, n);
 }
 
@@ -242,6 +258,9 @@ static void add_symbols(const struct ft_bpe *b, struct ft_bpe_ctx *c,
 				add_missing(b, c, letter, k, 1, &u);
 				continue;
 			}
+		} else if (*p == ' ' && b->blanks) {
+			id = ft_vocab_get(&b->vocab, "▁", 3);
+			p++;
 		} else {
 			ft_utf8_next(&p);
 			k = (size_t)(p - from);
@@ -255,6 +274,20 @@ static void add_symbols(const struct ft_bpe *b, struct ft_bpe_ctx *c,
 		add_sym(c, id, (size_t)(p - from));
 	}
 	flush_unknown(b, c, &u);
+}
+
+/* The same where every byte is a symbol; false: it is not so simple. */
+static bool add_bytes(const struct ft_bpe *b, struct ft_bpe_ctx *c,
+		      const unsigned char *s, size_t n)
+{
+	FT_GROW(c->sym, 0, c->cap, n);
+	for (size_t i = 0; i < n; i++) {
+		c->sym[i] = (struct ft_sym){b->one[s[i]], 1};
+		if (b->one[s[i]] < 0)
+			return false;
+	}
+	c->nsym = n;
+	return true;
 }
 
 /* --- merging -------------------------------------------------------------- */
@@ -434,12 +467,13 @@ void ft_bpe_merge(const struct ft_bpe *b, struct ft_bpe_ctx *c, const char *s,
 			return;
 		}
 	}
+	if (n <= SHORT && add_bytes(b, c, (const unsigned char *)s, n)) {
+		merge_short(b, c, (const unsigned char *)s);
+		return;
+	}
 	add_symbols(b, c, s, n);
 	if (c->nsym <= SHORT)
-		merge_short(b, c,
-			    b->byte_pair && c->nsym == n
-				    ? (const unsigned char *)s
-				    : NULL);
+		merge_short(b, c, NULL);
 	else
 		merge_long(b, c);
 }

@@ -76,7 +76,55 @@ static void number_chars(struct ft_bpe *b)
 		size_t n = ft_utf8_put(u, cp);
 
 		if (ft_vocab_get(&b->vocab, u, n) >= 0)
-			b->near[cp] = cp == 0x2581 ? 1 : next++;
+			b->near[cp] = cp == FT_BPE_MARK ? 1 : next++;
+	}
+}
+
+/* --- cutting -------------------------------------------------------------- */
+
+/* A character beside a place that may be a cut. */
+struct side {
+	uint32_t cp, number;
+	bool known;
+};
+
+/*
+ * Beside a character that is no token nothing is cut, unless bytes stand for
+ * it: it may vanish, or wait to be joined with another one like it.
+ */
+static struct side next_side(const struct ft_bpe *b, const char **p)
+{
+	const char *s = *p;
+	struct side v = {ft_utf8_next(p), 0, true};
+
+	if (v.cp == ' ' && b->blanks)
+		v.cp = FT_BPE_MARK;
+	v.number = number_of(b, v.cp);
+	if (!b->cut_all)
+		v.known = v.cp < FT_BPE_NEAR
+				  ? v.number != 0
+				  : ft_vocab_get(&b->vocab, s,
+						 (size_t)(*p - s)) >= 0;
+	return v;
+}
+
+static bool is_cut(const struct ft_bpe *b, const struct side *x,
+		   const struct side *y)
+{
+	return x->known && y->known &&
+	       !meet(b, x->cp, y->cp, x->number, y->number);
+}
+
+static void build_rows(struct ft_bpe *b)
+{
+	memset(b->row, 0, sizeof(b->row));
+	for (unsigned i = 0; i < 1 << 14; i++) {
+		char s[2] = {(char)(i >> 7), (char)(i & 127)};
+		const char *p = s;
+		struct side x = next_side(b, &p), y = next_side(b, &p);
+
+		if (is_cut(b, &x, &y))
+			b->row[i >> 7][i >> 6 & 1] |= UINT64_C(1) << (i & 63);
 	}
 }
 
@@ -114,51 +162,71 @@ void ft_bpe_build_cuts(struct ft_bpe *b, const struct ft_bpe_rule *rule,
 		if (l->n && r->n)
 			note_meeting(b, last_char(l), first_char(r));
 	}
+	build_rows(b);
 }
 
-/*
- * Beside a character that is no token nothing is cut, unless bytes stand for
- * it: it may vanish, or wait to be joined with another one like it.
- */
-static bool known(const struct ft_bpe *b, uint32_t cp, uint32_t number,
-		  const char *s, size_t n)
+bool ft_bpe_read_blanks(struct ft_bpe *b)
 {
-	return cp < FT_BPE_NEAR ? number != 0
-				: ft_vocab_get(&b->vocab, s, n) >= 0;
+	if (!b->cuts || !b->near[FT_BPE_MARK])
+		return false;
+	b->blanks = true;
+	ft_bpe_build_bytes(b);
+	build_rows(b);
+	return true;
 }
 
-/* Cut wherever it is safe, and encode what is between. */
-static void encode_cut(const struct ft_bpe *b, struct ft_bpe_ctx *c,
-		       const char *s, size_t n, uint32_t pos,
-		       struct ft_ids *out)
+size_t ft_bpe_cut(const struct ft_bpe *b, const char *s, const char *end,
+		  uint32_t *stop, size_t max)
 {
-	const char *from = s, *p = s, *end = s + n;
-	uint32_t x = ft_utf8_next(&p), i = number_of(b, x);
-	bool was = b->cut_all || known(b, x, i, s, (size_t)(p - s));
+	const char *p = s, *q;
+	struct side x = {0}, y;
+	size_t n = 0;
 
-	while (p < end) {
-		const char *q = p;
-		uint32_t y = ft_utf8_next(&p), j = number_of(b, y);
-		bool is = b->cut_all || known(b, y, j, q, (size_t)(p - q));
+	if (!(*p & 0x80))
+		p++;
+	else
+		x = next_side(b, &p);
+	while (p < end && n < max) {
+		/* ASCII before and behind */
+		for (; p < end && n < max && !((p[-1] | p[0]) & 0x80); p++) {
+			const uint64_t *row = b->row[(int)p[-1]];
 
-		if (was && is && !meet(b, x, y, i, j)) {
-			ft_bpe_piece(b, c, from, (size_t)(q - from),
-				     pos + (uint32_t)(from - s), out);
-			from = q;
+			stop[n] = (uint32_t)(p - s);
+			n += row[*p >> 6] >> (*p & 63) & 1;
 		}
+		if (p == end || n == max)
+			break;
+		if (!(p[-1] & 0x80)) {
+			q = p - 1;
+			x = next_side(b, &q);
+		}
+		q = p;
+		y = next_side(b, &q);
+		if (is_cut(b, &x, &y))
+			stop[n++] = (uint32_t)(p - s);
 		x = y;
-		i = j;
-		was = is;
+		p = q;
 	}
-	ft_bpe_piece(b, c, from, (size_t)(end - from),
-		     pos + (uint32_t)(from - s), out);
+	if (n < max)
+		stop[n++] = (uint32_t)(end - s);
+	return n;
 }
 
 void ft_bpe_encode(const struct ft_bpe *b, struct ft_bpe_ctx *c, const char *s,
 		   size_t n, uint32_t pos, struct ft_ids *out)
 {
-	if (b->cuts)
-		encode_cut(b, c, s, n, pos, out);
-	else
+	enum { BATCH = 512 };
+	const char *p = s, *end = s + n;
+	uint32_t stop[BATCH];
+
+	if (!b->cuts) {
 		ft_bpe_piece(b, c, s, n, pos, out);
+		return;
+	}
+	while (p < end) {
+		n = ft_bpe_cut(b, p, end, stop, BATCH);
+		ft_bpe_encode_run(b, c, p, end, stop, n,
+				  pos + (uint32_t)(p - s), out);
+		p += stop[n - 1];
+	}
 }

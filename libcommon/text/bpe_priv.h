@@ -21,6 +21,8 @@ void ft_bpe_merge(const struct ft_bpe *b, struct ft_bpe_ctx *c, const char *s,
 void ft_bpe_piece(const struct ft_bpe *b, struct ft_bpe_ctx *c, const char *s,
 		  size_t n, uint32_t pos, struct ft_ids *out);
 
+/* What single bytes are and merge to. */
+void ft_bpe_build_bytes(struct ft_bpe *b);
 void ft_bpe_build_cuts(struct ft_bpe *b, const struct ft_bpe_rule *rule,
 		       size_t n);
 

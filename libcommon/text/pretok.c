@@ -309,6 +309,40 @@ static bool is_deepseek(const struct ft_pretok *v)
 	       is_scan(v + 4, ft_scan_digit);
 }
 
+static bool is_string(const struct ft_bytes *v, const char *s)
+{
+	return v->n == strlen(s) && !memcmp(v->s, s, v->n);
+}
+
+static bool is_blank_pattern(const struct ft_pattern *v)
+{
+	return v->kind == FT_PAT_STRING && is_string(&v->string, " ");
+}
+
+/*
+ * Llama's normalizers (maybe Prepend, then Replace), Gemma's Replace with a
+ * Split that no longer finds a blank, or Mistral's Metaspace.
+ */
+static bool only_blanks(const struct ft_tok *k)
+{
+	const struct ft_norm *v = k->norm;
+	size_t n = k->nnorm;
+
+	if (!n)
+		return k->npre == 1 && k->pre->kind == FT_PRE_METASPACE &&
+		       !k->pre->split && is_string(&k->pre->mark, "▁");
+	if (n == 2 && v->kind == FT_NORM_PREPEND) {
+		v++;
+		n--;
+	}
+	if (n != 1 || v->kind != FT_NORM_REPLACE ||
+	    !is_blank_pattern(&v->pattern) || !is_string(&v->content, "▁"))
+		return false;
+	return !k->npre ||
+	       (k->npre == 1 && k->pre->kind == FT_PRE_SPLIT &&
+		is_blank_pattern(&k->pre->pattern) && !k->pre->invert);
+}
+
 void ft_pretok_ready(struct ft_tok *k)
 {
 	const struct ft_pretok *v = k->pre;
@@ -318,6 +352,8 @@ void ft_pretok_ready(struct ft_tok *k)
 		if (k->pre[i].kind != FT_PRE_BYTELEVEL || changes(&k->pre[i]))
 			k->pre[n++] = k->pre[i];
 	k->npre = n;
+	k->blanks = !k->bpe.byte_level && !k->added.normalized.any &&
+		    only_blanks(k) && ft_bpe_read_blanks(&k->bpe);
 	k->masks = ft_masks_best();
 	if (n == 1 && is_scan(v, ft_scan_gpt2))
 		k->window = ft_window_gpt2;

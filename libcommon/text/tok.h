@@ -201,6 +201,8 @@ struct ft_tok {
 	size_t npre;
 	ft_window_fn *window; /* stands for all of pre on ASCII, or NULL */
 	ft_masks_fn *masks;
+	bool blanks; /* all that norm and pre do is blanks to space signs, and
+			something to the start of a text */
 	struct ft_added added;
 	int32_t *before, *after; /* ids that the template puts around a text */
 	size_t nbefore, nafter;
@@ -238,7 +240,7 @@ bool ft_pattern_next(const struct ft_pattern *v, struct ft_regex_run *r,
 		     const char **z);
 
 /* pretok.c */
-/* All of pre is read: take out what does nothing, find what stands for it. */
+/* All is read: take out what does nothing, find what stands for it. */
 void ft_pretok_ready(struct ft_tok *k);
 /* Cut [a, z) of text into pieces and append their ids. */
 void ft_pretok_run(const struct ft_tok *k, struct ft_tok_ctx *c,
