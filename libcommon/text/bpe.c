@@ -75,26 +75,38 @@ int ft_letter_byte(uint32_t cp)
 
 /* --- tables --------------------------------------------------------------- */
 
-static uint64_t pair_of(int32_t left, int32_t right)
+static uint64_t pair_of(const struct ft_bpe *b, int32_t left, int32_t right)
 {
-	return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+	return (uint64_t)(uint32_t)left << b->id_bits | (uint32_t)right;
 }
 
-static struct ft_merge *merge_slot(const struct ft_bpe *b, uint64_t pair)
+/* The slot of a pair, or the empty one where it belongs. */
+static uint64_t *merge_slot(const struct ft_bpe *b, uint64_t pair)
 {
 	size_t i = ft_hash_u64(pair) & b->mask;
 
-	while (b->merge[i].pair != pair && b->merge[i].pair != UINT64_MAX)
+	while (b->merge[i] >> b->rank_bits != pair && b->merge[i] != UINT64_MAX)
 		i = (i + 1) & b->mask;
 	return &b->merge[i];
 }
 
-static const struct ft_merge *find_merge(const struct ft_bpe *b, int32_t left,
-					 int32_t right)
+/* The rank of the merge of two ids; NONE: there is none. */
+static uint32_t rank_of(const struct ft_bpe *b, int32_t left, int32_t right)
 {
-	const struct ft_merge *m = merge_slot(b, pair_of(left, right));
+	uint64_t e = *merge_slot(b, pair_of(b, left, right));
 
-	return m->pair == UINT64_MAX ? NULL : m;
+	return e == UINT64_MAX
+		       ? NONE
+		       : (uint32_t)(e & ((UINT64_C(1) << b->rank_bits) - 1));
+}
+
+static unsigned bits_for(size_t n)
+{
+	unsigned k = 1;
+
+	while (n >> k)
+		k++;
+	return k;
 }
 
 static void build_merges(struct ft_bpe *b, const struct ft_bpe_rule *rule,
@@ -102,17 +114,18 @@ static void build_merges(struct ft_bpe *b, const struct ft_bpe_rule *rule,
 {
 	size_t size = 16;
 
-	while (size < 2 * n + 2)
+	while (size < n + n / 2 + 2)
 		size *= 2;
 	b->merge = ft_xmalloc(size * sizeof(*b->merge));
+	b->made = ft_xcalloc(n + 1, sizeof(*b->made));
 	b->mask = size - 1;
 	memset(b->merge, 0xff, size * sizeof(*b->merge));
 	/* A pair listed twice keeps its last rank. */
 	for (size_t i = 0; i < n; i++) {
-		uint64_t pair = pair_of(rule[i].left, rule[i].right);
+		uint64_t pair = pair_of(b, rule[i].left, rule[i].right);
 
-		*merge_slot(b, pair) =
-			(struct ft_merge){pair, (uint32_t)i, rule[i].id};
+		*merge_slot(b, pair) = pair << b->rank_bits | i;
+		b->made[i] = rule[i].id;
 	}
 }
 
@@ -150,32 +163,37 @@ void ft_bpe_build_bytes(struct ft_bpe *b)
 
 	for (unsigned i = 0; i < 256; i++)
 		b->one[i] = one_byte(b, (unsigned char)i);
-	if (!b->byte_pair)
-		b->byte_pair = ft_xcalloc(1 << 16, sizeof(*b->byte_pair));
+	if (!b->byte_rank)
+		b->byte_rank = ft_xcalloc(1 << 16, sizeof(*b->byte_rank));
 	for (unsigned i = 0; i < n; i++)
-		for (unsigned j = 0; j < n; j++) {
-			const struct ft_merge *m =
-				find_merge(b, b->one[i], b->one[j]);
-
-			b->byte_pair[i << 8 | j] = (struct ft_byte_pair){
-				m ? m->rank : NONE, m ? m->id : -1};
-		}
+		for (unsigned j = 0; j < n; j++)
+			b->byte_rank[i << 8 | j] =
+				b->one[i] < 0 || b->one[j] < 0
+					? NONE
+					: rank_of(b, b->one[i], b->one[j]);
 }
 
-void ft_bpe_ready(struct ft_bpe *b, const struct ft_bpe_rule *rule, size_t n)
+int ft_bpe_ready(struct ft_bpe *b, const struct ft_bpe_rule *rule, size_t n,
+		 struct ft_err *err)
 {
+	b->id_bits = bits_for(b->vocab.n);
+	b->rank_bits = bits_for(n);
+	if (2 * b->id_bits + b->rank_bits > 64)
+		return ft_err_set(err, FT_EXIT_DATA, "model: too many merges");
 	build_merges(b, rule, n);
 	build_bytes(b);
 	ft_bpe_build_bytes(b);
 	if (!b->byte_level)
 		ft_bpe_build_cuts(b, rule, n);
+	return 0;
 }
 
 void ft_bpe_release(struct ft_bpe *b)
 {
 	ft_vocab_release(&b->vocab);
 	free(b->merge);
-	free(b->byte_pair);
+	free(b->made);
+	free(b->byte_rank);
 	free(b->near);
 	free(b->far);
 }
@@ -292,14 +310,11 @@ static bool add_bytes(const struct ft_bpe *b, struct ft_bpe_ctx *c,
 
 /* --- merging -------------------------------------------------------------- */
 
-/* The rank of two symbols' merge, and what it gives; NONE: there is none. */
-static uint32_t merge_at(const struct ft_bpe *b, const struct ft_sym *s,
-			 size_t left, size_t right, int32_t *id)
+/* The rank of the merge of two symbols. */
+static uint32_t rank_at(const struct ft_bpe *b, const struct ft_sym *s,
+			size_t left, size_t right)
 {
-	const struct ft_merge *m = find_merge(b, s[left].id, s[right].id);
-
-	*id = m ? m->id : -1;
-	return m ? m->rank : NONE;
+	return rank_of(b, s[left].id, s[right].id);
 }
 
 /* bytes: where each symbol is one byte, these; else NULL. */
@@ -307,41 +322,32 @@ static void merge_short(const struct ft_bpe *b, struct ft_bpe_ctx *c,
 			const unsigned char *bytes)
 {
 	struct ft_sym *s = c->sym;
-	struct {
-		uint32_t rank;
-		int32_t id;
-	} m[SHORT];
+	uint32_t rank[SHORT];
 	size_t n = c->nsym;
 
-	for (size_t i = 0; i + 1 < n; i++) {
-		if (!bytes) {
-			m[i].rank = merge_at(b, s, i, i + 1, &m[i].id);
-			continue;
-		}
-		m[i].rank = b->byte_pair[bytes[i] << 8 | bytes[i + 1]].rank;
-		m[i].id = b->byte_pair[bytes[i] << 8 | bytes[i + 1]].id;
-	}
+	for (size_t i = 0; i + 1 < n; i++)
+		rank[i] = bytes ? b->byte_rank[bytes[i] << 8 | bytes[i + 1]]
+				: rank_at(b, s, i, i + 1);
 	while (n > 1) {
 		uint32_t best = NONE;
 		size_t at = 0;
 
 		for (size_t i = 0; i + 1 < n; i++)
-			if (m[i].rank < best) {
-				best = m[i].rank;
+			if (rank[i] < best) {
+				best = rank[i];
 				at = i;
 			}
 		if (best == NONE)
 			break;
-		s[at].id = m[at].id;
+		s[at].id = b->made[best];
 		s[at].len += s[at + 1].len;
 		n--;
 		memmove(s + at + 1, s + at + 2, (n - at - 1) * sizeof(*s));
-		memmove(m + at, m + at + 1, (n - at - 1) * sizeof(*m));
+		memmove(rank + at, rank + at + 1, (n - at - 1) * sizeof(*rank));
 		if (at + 1 < n)
-			m[at].rank = merge_at(b, s, at, at + 1, &m[at].id);
+			rank[at] = rank_at(b, s, at, at + 1);
 		if (at)
-			m[at - 1].rank =
-				merge_at(b, s, at - 1, at, &m[at - 1].id);
+			rank[at - 1] = rank_at(b, s, at - 1, at);
 	}
 	c->nsym = n;
 }
@@ -381,9 +387,7 @@ static uint64_t heap_pop(struct ft_bpe_ctx *c)
 static void queue_pair(const struct ft_bpe *b, struct ft_bpe_ctx *c, size_t i,
 		       size_t right)
 {
-	int32_t id;
-
-	c->rank[i] = right == NONE ? NONE : merge_at(b, c->sym, i, right, &id);
+	c->rank[i] = right == NONE ? NONE : rank_at(b, c->sym, i, right);
 	if (c->rank[i] != NONE)
 		heap_push(c, (uint64_t)c->rank[i] << 32 | i);
 }
@@ -419,7 +423,7 @@ static void merge_long(const struct ft_bpe *b, struct ft_bpe_ctx *c)
 		if (c->rank[i] != e >> 32)
 			continue;
 		j = next[i];
-		s[i].id = find_merge(b, s[i].id, s[j].id)->id;
+		s[i].id = b->made[c->rank[i]];
 		s[i].len += s[j].len;
 		c->rank[j] = NONE;
 		s[j].id = -1;

@@ -17,18 +17,6 @@
 #include "libcommon/text/tokenizer.h"
 #include "libcommon/text/vocab.h"
 
-struct ft_merge {
-	uint64_t pair; /* left id << 32 | right id; UINT64_MAX: empty slot */
-	uint32_t rank;
-	int32_t id;
-};
-
-/* The merge of two bytes' ids; rank UINT32_MAX: none. */
-struct ft_byte_pair {
-	uint32_t rank;
-	int32_t id;
-};
-
 struct ft_bpe {
 	struct ft_vocab vocab;
 	/* As the file has them. */
@@ -38,13 +26,17 @@ struct ft_bpe {
 	bool byte_level;
 
 	/* Made by ft_bpe_ready. */
-	struct ft_merge *merge; /* open addressing */
+	/* Open addressing: left, right (id_bits each), rank (rank_bits); all
+	   ones: empty. */
+	uint64_t *merge;
 	size_t mask;
+	unsigned id_bits, rank_bits;
+	int32_t *made; /* by rank: the id of the whole */
 	int32_t one
 		[256]; /* the id of a byte alone, where that is plain, or -1 */
-	struct ft_byte_pair *byte_pair; /* [256 * 256] of these */
-	int32_t fallback[256];          /* ids of <0x00> .. <0xFF>, or -1 */
-	int32_t letter[256]; /* byte level: id of a byte's letter, or -1 */
+	uint32_t *byte_rank; /* [256 * 256] rank of the merge of two of these */
+	int32_t fallback[256]; /* ids of <0x00> .. <0xFF>, or -1 */
+	int32_t letter[256];   /* byte level: id of a byte's letter, or -1 */
 	/*
 	 * Character level.  Characters that are tokens are numbered from 1,
 	 * the space sign first; two neighbours that no merge brings together
@@ -80,8 +72,10 @@ struct ft_bpe_ctx {
 	struct ft_phrase *phrase;
 };
 
-/* vocab, flags and byte_level are set: build the rest.  rule[i] has rank i. */
-void ft_bpe_ready(struct ft_bpe *b, const struct ft_bpe_rule *rule, size_t n);
+/* vocab, flags and byte_level are set: build the rest.  rule[i] has rank i.
+   FT_EXIT_DATA when there are too many of them. */
+int ft_bpe_ready(struct ft_bpe *b, const struct ft_bpe_rule *rule, size_t n,
+		 struct ft_err *err);
 void ft_bpe_release(struct ft_bpe *b);
 /* From now on text may have blanks for the space sign; false: it cannot. */
 bool ft_bpe_read_blanks(struct ft_bpe *b);

@@ -17,10 +17,11 @@ struct ft_word {
 	uint8_t n;
 };
 
+enum { PHRASE_WORDS = 6 };
 struct ft_phrase {
-	uint64_t key[3];
-	int32_t id[7];
-	uint8_t end[7];
+	uint64_t key[PHRASE_WORDS];
+	int32_t id[15];
+	uint8_t end[15];
 	uint8_t nkey, n;
 };
 
@@ -28,9 +29,9 @@ enum {
 	WORD_BITS = 15, /* pairs of words */
 	WORD = 15,
 	WORD_IDS = 3,
-	PHRASE_BITS = 14,
-	PHRASE = 24,
-	PHRASE_IDS = 7,
+	PHRASE_BITS = 13,
+	PHRASE = 8 * PHRASE_WORDS,
+	PHRASE_IDS = 15,
 };
 
 static void open_cache(struct ft_bpe_ctx *c)
@@ -72,13 +73,14 @@ static const struct ft_word *in_pair(const struct ft_word *e, uint64_t a,
 }
 
 static struct ft_phrase *phrase_at(const struct ft_bpe_ctx *c,
-				   const uint64_t key[3], size_t n)
+				   const uint64_t key[PHRASE_WORDS], size_t n)
 {
-	uint64_t h = (key[0] * 0x9E3779B97F4A7C15u) ^
-		     (key[1] * 0xC2B2AE3D27D4EB4Fu) ^
-		     ((key[2] + n) * 0x165667B19E3779F9u);
+	uint64_t h = n;
 
-	h ^= h >> 29;
+	for (size_t i = 0; 8 * i < n; i++) {
+		h = (h ^ key[i]) * 0x9E3779B97F4A7C15u;
+		h ^= h >> 29;
+	}
 	return c->phrase + (h * 0x9FB21C651E98DF25u >> (64 - PHRASE_BITS));
 }
 
@@ -138,13 +140,12 @@ static void push_word(const struct ft_bpe_ctx *c, const struct ft_word *w)
 }
 
 static void encode_phrase(const struct ft_bpe *b, struct ft_bpe_ctx *c,
-			  const char *s, const uint64_t key[3], size_t n,
-			  uint32_t pos, struct ft_ids *out)
+			  const char *s, const uint64_t key[PHRASE_WORDS],
+			  size_t n, uint32_t pos, struct ft_ids *out)
 {
 	struct ft_phrase *e = phrase_at(c, key, n);
 
-	if (e->nkey == n && e->key[0] == key[0] && e->key[1] == key[1] &&
-	    e->key[2] == key[2]) {
+	if (e->nkey == n && !memcmp(e->key, key, sizeof(e->key))) {
 		put_known(e->id, e->end, e->n, pos, out);
 		return;
 	}
@@ -166,7 +167,7 @@ static void encode_phrase(const struct ft_bpe *b, struct ft_bpe_ctx *c,
 void ft_bpe_piece(const struct ft_bpe *b, struct ft_bpe_ctx *c, const char *s,
 		  size_t n, uint32_t pos, struct ft_ids *out)
 {
-	uint64_t key[3] = {0};
+	uint64_t key[PHRASE_WORDS] = {0};
 
 	if (n > PHRASE) {
 		ft_bpe_merge(b, c, s, n);

@@ -97,7 +97,7 @@ static int read_merges(struct ft_tok *k, const struct ft_json *list,
 		rc = read_merge(k, m, i, &s, &rule[n++], err);
 	}
 	if (!rc)
-		ft_bpe_ready(&k->bpe, rule, n);
+		rc = ft_bpe_ready(&k->bpe, rule, n, err);
 	ft_str_release(&s);
 	free(rule);
 	return rc;
