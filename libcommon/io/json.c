@@ -132,6 +132,19 @@ static int read_escape(struct parser *ps, char **d)
 	return 0;
 }
 
+/* Are these eight bytes ASCII from the blank on, no quote, no backslash? */
+static bool plain8(const char *p)
+{
+	const uint64_t one = 0x0101010101010101u, top = one << 7;
+	uint64_t w, quote, slash;
+
+	memcpy(&w, p, 8);
+	quote = w ^ one * '"';
+	slash = w ^ one * '\\';
+	/* a byte below n borrows; one that is zero does from the last term */
+	return !((w | (w - one * ' ') | (quote - one) | (slash - one)) & top);
+}
+
 /* Go to the next byte that needs a look: a quote, an escape, the end. */
 static int skip_plain(struct parser *ps)
 {
@@ -139,6 +152,10 @@ static int skip_plain(struct parser *ps)
 		unsigned char c = (unsigned char)*ps->p;
 		size_t n;
 
+		if (ps->end - ps->p >= 8 && plain8(ps->p)) {
+			ps->p += 8;
+			continue;
+		}
 		if (c == '"' || c == '\\')
 			return 0;
 		if (c < ' ')
@@ -152,16 +169,30 @@ static int skip_plain(struct parser *ps)
 	return bad(ps, "unterminated string");
 }
 
+/* The quote behind p that no backslash escapes, or the end; p is at an escape
+   or at plain text. */
+static const char *closing_quote(const struct parser *ps)
+{
+	const char *p = ps->p, *q, *k;
+
+	while ((q = memchr(p, '"', (size_t)(ps->end - p)))) {
+		for (k = q; k > p && k[-1] == '\\'; k--)
+			;
+		if ((q - k) % 2 == 0)
+			return q;
+		p = q + 1;
+	}
+	return ps->end;
+}
+
 /* At the first escape of a string that began at start: decode it.  Nothing is
    longer decoded than encoded, so the way to the closing quote bounds it. */
 static int decode_string(struct parser *ps, const char *start, const char **s,
 			 size_t *n)
 {
-	const char *q = ps->p, *from = start;
+	const char *q = closing_quote(ps), *from = start;
 	char *d;
 
-	while (q < ps->end && *q != '"')
-		q += *q == '\\' && q + 1 < ps->end ? 2 : 1;
 	*s = d = ft_arena_alloc(ps->a, (size_t)(q - start) + 1);
 	for (;;) {
 		memcpy(d, from, (size_t)(ps->p - from));

@@ -33,6 +33,18 @@ static uint32_t child(struct ft_trie *t, uint32_t parent, unsigned char byte)
 	return i;
 }
 
+static void note_start(struct ft_trie *t, const struct ft_bytes *s)
+{
+	unsigned a = (unsigned char)s->s[0];
+
+	t->first = !t->any || t->first == (int)a ? (int)a : -1;
+	if (s->n == 1)
+		memset(t->two + 4 * a, 0xff, 4 * sizeof(*t->two));
+	else
+		t->two[4 * a + ((unsigned char)s->s[1] >> 6)] |=
+			UINT64_C(1) << (s->s[1] & 63);
+}
+
 int ft_trie_add(struct ft_trie *t, const struct ft_bytes *s, int32_t token)
 {
 	uint32_t at = 0;
@@ -42,6 +54,7 @@ int ft_trie_add(struct ft_trie *t, const struct ft_bytes *s, int32_t token)
 	if (!at || t->node[at].token >= 0)
 		return -1;
 	t->node[at].token = token;
+	note_start(t, s);
 	t->any = true;
 	return 0;
 }
@@ -120,19 +133,36 @@ static size_t space_after(const char *s, size_t n, size_t z)
 	return z;
 }
 
+/* Where a pattern may begin at the earliest. */
+static size_t next_start(const struct ft_trie *t, const char *s, size_t n,
+			 size_t at)
+{
+	if (t->first >= 0) {
+		const char *p = memchr(s + at, t->first, n - at);
+
+		return p ? (size_t)(p - s) : n;
+	}
+	for (; at + 1 < n; at++) {
+		unsigned a = (unsigned char)s[at], b = (unsigned char)s[at + 1];
+
+		if (t->two[4 * a + (b >> 6)] >> (b & 63) & 1)
+			break;
+	}
+	return at;
+}
+
 bool ft_added_next(const struct ft_added *v, const struct ft_trie *t,
 		   const char *s, size_t n, size_t at, size_t done,
 		   bool no_special, struct ft_found *f)
 {
 	if (!t->any)
 		return false;
-	while (at < n) {
+	while ((at = next_start(t, s, n, at)) < n) {
 		const struct ft_added_token *k;
 		size_t a, z;
-		int32_t i;
+		int32_t i = longest(t, s, n, at, &z);
 
-		if (!t->root[(unsigned char)s[at]] ||
-		    (i = longest(t, s, n, at, &z)) < 0) {
+		if (i < 0) {
 			at++;
 			continue;
 		}

@@ -3,27 +3,10 @@
 
 #include <stdlib.h>
 
+#include "libcommon/text/bpe_priv.h"
 #include "libcommon/text/unicode.h"
 
-/* A symbol of a piece: an id and how many bytes of the piece it covers. */
-struct ft_sym {
-	int32_t id;
-	uint32_t len;
-};
-
-/* A short piece whose ids are known.  nkey 0: empty. */
-struct ft_piece {
-	uint64_t key[3];
-	int32_t id[7];
-	uint8_t len[7];
-	uint8_t nkey, nid;
-};
-
-enum {
-	CACHE = 1 << 15, /* pieces */
-	KEY = 24,        /* longest piece that is kept, in bytes */
-	SHORT = 40,      /* symbols up to which a scan beats a heap */
-};
+enum { SHORT = 40 /* symbols up to which a scan beats a heap */ };
 #define NONE UINT32_MAX /* no rank, no neighbour */
 
 /* --- ids ------------------------------------------------------------------ */
@@ -92,26 +75,38 @@ int ft_letter_byte(uint32_t cp)
 
 /* --- tables --------------------------------------------------------------- */
 
-static uint64_t pair_of(int32_t left, int32_t right)
+static uint64_t pair_of(const struct ft_bpe *b, int32_t left, int32_t right)
 {
-	return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+	return (uint64_t)(uint32_t)left << b->id_bits | (uint32_t)right;
 }
 
-static struct ft_merge *merge_slot(const struct ft_bpe *b, uint64_t pair)
+/* The slot of a pair, or the empty one where it belongs. */
+static uint64_t *merge_slot(const struct ft_bpe *b, uint64_t pair)
 {
 	size_t i = ft_hash_u64(pair) & b->mask;
 
-	while (b->merge[i].pair != pair && b->merge[i].pair != UINT64_MAX)
+	while (b->merge[i] >> b->rank_bits != pair && b->merge[i] != UINT64_MAX)
 		i = (i + 1) & b->mask;
 	return &b->merge[i];
 }
 
-static const struct ft_merge *find_merge(const struct ft_bpe *b, int32_t left,
-					 int32_t right)
+/* The rank of the merge of two ids; NONE: there is none. */
+static uint32_t rank_of(const struct ft_bpe *b, int32_t left, int32_t right)
 {
-	const struct ft_merge *m = merge_slot(b, pair_of(left, right));
+	uint64_t e = *merge_slot(b, pair_of(b, left, right));
 
-	return m->pair == UINT64_MAX ? NULL : m;
+	return e == UINT64_MAX
+		       ? NONE
+		       : (uint32_t)(e & ((UINT64_C(1) << b->rank_bits) - 1));
+}
+
+static unsigned bits_for(size_t n)
+{
+	unsigned k = 1;
+
+	while (n >> k)
+		k++;
+	return k;
 }
 
 static void build_merges(struct ft_bpe *b, const struct ft_bpe_rule *rule,
@@ -119,17 +114,18 @@ static void build_merges(struct ft_bpe *b, const struct ft_bpe_rule *rule,
 {
 	size_t size = 16;
 
-	while (size < 2 * n + 2)
+	while (size < n + n / 2 + 2)
 		size *= 2;
 	b->merge = ft_xmalloc(size * sizeof(*b->merge));
+	b->made = ft_xcalloc(n + 1, sizeof(*b->made));
 	b->mask = size - 1;
 	memset(b->merge, 0xff, size * sizeof(*b->merge));
 	/* A pair listed twice keeps its last rank. */
 	for (size_t i = 0; i < n; i++) {
-		uint64_t pair = pair_of(rule[i].left, rule[i].right);
+		uint64_t pair = pair_of(b, rule[i].left, rule[i].right);
 
-		*merge_slot(b, pair) =
-			(struct ft_merge){pair, (uint32_t)i, rule[i].id};
+		*merge_slot(b, pair) = pair << b->rank_bits | i;
+		b->made[i] = rule[i].id;
 	}
 }
 
@@ -146,130 +142,58 @@ static void build_bytes(struct ft_bpe *b)
 	}
 }
 
-/* --- where a text may be cut ---------------------------------------------- */
-
-static size_t far_slot(const struct ft_bpe *b, uint64_t pair)
+/* The id of a byte that is a character, or that stands for one alone. */
+static int32_t one_byte(const struct ft_bpe *b, unsigned char c)
 {
-	size_t i = ft_hash_u64(pair) & b->far_mask;
+	const char s[] = {(char)c};
+	int32_t id;
 
-	while (b->far[i] && b->far[i] != pair)
-		i = (i + 1) & b->far_mask;
-	return i;
+	if (b->byte_level)
+		return b->letter[c];
+	if (c >= 0x80)
+		return -1;
+	id = c == ' ' && b->blanks ? ft_vocab_get(&b->vocab, "▁", 3)
+				   : ft_vocab_get(&b->vocab, s, 1);
+	return id < 0 && b->byte_fallback ? b->fallback[c] : id;
 }
 
-static uint32_t number_of(const struct ft_bpe *b, uint32_t cp)
+void ft_bpe_build_bytes(struct ft_bpe *b)
 {
-	return cp < FT_BPE_NEAR ? b->near[cp] : 0;
+	unsigned n = b->byte_level ? 256 : 128;
+
+	for (unsigned i = 0; i < 256; i++)
+		b->one[i] = one_byte(b, (unsigned char)i);
+	if (!b->byte_rank)
+		b->byte_rank = ft_xcalloc(1 << 16, sizeof(*b->byte_rank));
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned j = 0; j < n; j++)
+			b->byte_rank[i << 8 | j] =
+				b->one[i] < 0 || b->one[j] < 0
+					? NONE
+					: rank_of(b, b->one[i], b->one[j]);
 }
 
-static uint64_t far_pair(uint32_t x, uint32_t y)
+int ft_bpe_ready(struct ft_bpe *b, const struct ft_bpe_rule *rule, size_t n,
+		 struct ft_err *err)
 {
-	return (uint64_t)x << 32 | y | 1ull << 63; /* never 0 */
-}
-
-static void note_meeting(struct ft_bpe *b, uint32_t x, uint32_t y)
-{
-	uint32_t i = number_of(b, x), j = number_of(b, y);
-
-	if (i && j && i < 256 && j < 256)
-		b->met[i][j >> 6] |= 1ull << (j & 63);
-	else
-		b->far[far_slot(b, far_pair(x, y))] = far_pair(x, y);
-}
-
-static bool meet(const struct ft_bpe *b, uint32_t x, uint32_t y, uint32_t i,
-		 uint32_t j)
-{
-	if (i && j && i < 256 && j < 256)
-		return b->met[i][j >> 6] >> (j & 63) & 1;
-	return b->far[far_slot(b, far_pair(x, y))] != 0;
-}
-
-static uint32_t first_char(const struct ft_bytes *t)
-{
-	const char *s = t->s;
-
-	return ft_utf8_next(&s);
-}
-
-static uint32_t last_char(const struct ft_bytes *t)
-{
-	const char *s = t->s + t->n - 1;
-
-	while (s > t->s && (*s & 0xc0) == 0x80)
-		s--;
-	return ft_utf8_next(&s);
-}
-
-static bool stands_for_byte(const struct ft_bpe *b, int32_t id)
-{
-	const struct ft_bytes *t = &b->vocab.tok[id];
-
-	return t->n == 6 && !memcmp(t->s, "<0x", 3) && t->s[5] == '>';
-}
-
-static void number_chars(struct ft_bpe *b)
-{
-	uint16_t next = 2;
-
-	b->near = ft_xcalloc(FT_BPE_NEAR, sizeof(*b->near));
-	for (uint32_t cp = 0; cp < FT_BPE_NEAR; cp++) {
-		char u[4];
-		size_t n = ft_utf8_put(u, cp);
-
-		if (ft_vocab_get(&b->vocab, u, n) >= 0)
-			b->near[cp] = cp == 0x2581 ? 1 : next++;
-	}
-}
-
-/*
- * Any two characters that stand side by side inside a token that was merged
- * were brought together by some merge, as the last of its left part and the
- * first of its right one.  So no merge crosses a place whose two characters
- * are no such pair, and what is left and right of it can be encoded apart.
- * That reads symbols as their strings: a merge of <0xHH> or of the unknown
- * token, which stand for other text, would break it.
- */
-static void build_cuts(struct ft_bpe *b, const struct ft_bpe_rule *rule,
-		       size_t n)
-{
-	size_t size = 16, known = 0;
-
-	number_chars(b);
-	while (size < 2 * n + 2)
-		size *= 2;
-	b->far = ft_xcalloc(size, sizeof(*b->far));
-	b->far_mask = size - 1;
-	b->cuts = !b->ignore_merges;
-	for (int i = 0; i < 256; i++)
-		known += b->fallback[i] >= 0;
-	b->cut_all = b->byte_fallback && known == 256;
-	for (size_t i = 0; i < n; i++) {
-		const struct ft_bytes *l = &b->vocab.tok[rule[i].left];
-		const struct ft_bytes *r = &b->vocab.tok[rule[i].right];
-
-		if (rule[i].left == b->unk || rule[i].right == b->unk)
-			b->cuts = false;
-		if (stands_for_byte(b, rule[i].left) ||
-		    stands_for_byte(b, rule[i].right))
-			b->cuts = false;
-		if (l->n && r->n)
-			note_meeting(b, last_char(l), first_char(r));
-	}
-}
-
-void ft_bpe_ready(struct ft_bpe *b, const struct ft_bpe_rule *rule, size_t n)
-{
+	b->id_bits = bits_for(b->vocab.n);
+	b->rank_bits = bits_for(n);
+	if (2 * b->id_bits + b->rank_bits > 64)
+		return ft_err_set(err, FT_EXIT_DATA, "model: too many merges");
 	build_merges(b, rule, n);
 	build_bytes(b);
+	ft_bpe_build_bytes(b);
 	if (!b->byte_level)
-		build_cuts(b, rule, n);
+		ft_bpe_build_cuts(b, rule, n);
+	return 0;
 }
 
 void ft_bpe_release(struct ft_bpe *b)
 {
 	ft_vocab_release(&b->vocab);
 	free(b->merge);
+	free(b->made);
+	free(b->byte_rank);
 	free(b->near);
 	free(b->far);
 }
@@ -280,7 +204,7 @@ void ft_bpe_ctx_release(struct ft_bpe_ctx *c)
 	free(c->link);
 	free(c->rank);
 	free(c->heap);
-	free(c->cache);
+	free(c->memory);
 }
 
 /* --- symbols -------------------------------------------------------------- */
@@ -352,6 +276,9 @@ static void add_symbols(const struct ft_bpe *b, struct ft_bpe_ctx *c,
 				add_missing(b, c, letter, k, 1, &u);
 				continue;
 			}
+		} else if (*p == ' ' && b->blanks) {
+			id = ft_vocab_get(&b->vocab, "▁", 3);
+			p++;
 		} else {
 			ft_utf8_next(&p);
 			k = (size_t)(p - from);
@@ -367,24 +294,40 @@ static void add_symbols(const struct ft_bpe *b, struct ft_bpe_ctx *c,
 	flush_unknown(b, c, &u);
 }
 
+/* The same where every byte is a symbol; false: it is not so simple. */
+static bool add_bytes(const struct ft_bpe *b, struct ft_bpe_ctx *c,
+		      const unsigned char *s, size_t n)
+{
+	FT_GROW(c->sym, 0, c->cap, n);
+	for (size_t i = 0; i < n; i++) {
+		c->sym[i] = (struct ft_sym){b->one[s[i]], 1};
+		if (b->one[s[i]] < 0)
+			return false;
+	}
+	c->nsym = n;
+	return true;
+}
+
 /* --- merging -------------------------------------------------------------- */
 
+/* The rank of the merge of two symbols. */
 static uint32_t rank_at(const struct ft_bpe *b, const struct ft_sym *s,
 			size_t left, size_t right)
 {
-	const struct ft_merge *m = find_merge(b, s[left].id, s[right].id);
-
-	return m ? m->rank : NONE;
+	return rank_of(b, s[left].id, s[right].id);
 }
 
-static void merge_short(const struct ft_bpe *b, struct ft_bpe_ctx *c)
+/* bytes: where each symbol is one byte, these; else NULL. */
+static void merge_short(const struct ft_bpe *b, struct ft_bpe_ctx *c,
+			const unsigned char *bytes)
 {
 	struct ft_sym *s = c->sym;
 	uint32_t rank[SHORT];
 	size_t n = c->nsym;
 
 	for (size_t i = 0; i + 1 < n; i++)
-		rank[i] = rank_at(b, s, i, i + 1);
+		rank[i] = bytes ? b->byte_rank[bytes[i] << 8 | bytes[i + 1]]
+				: rank_at(b, s, i, i + 1);
 	while (n > 1) {
 		uint32_t best = NONE;
 		size_t at = 0;
@@ -396,7 +339,7 @@ static void merge_short(const struct ft_bpe *b, struct ft_bpe_ctx *c)
 			}
 		if (best == NONE)
 			break;
-		s[at].id = find_merge(b, s[at].id, s[at + 1].id)->id;
+		s[at].id = b->made[best];
 		s[at].len += s[at + 1].len;
 		n--;
 		memmove(s + at + 1, s + at + 2, (n - at - 1) * sizeof(*s));
@@ -480,7 +423,7 @@ static void merge_long(const struct ft_bpe *b, struct ft_bpe_ctx *c)
 		if (c->rank[i] != e >> 32)
 			continue;
 		j = next[i];
-		s[i].id = find_merge(b, s[i].id, s[j].id)->id;
+		s[i].id = b->made[c->rank[i]];
 		s[i].len += s[j].len;
 		c->rank[j] = NONE;
 		s[j].id = -1;
@@ -516,8 +459,8 @@ static int32_t whole(const struct ft_bpe *b, const char *s, size_t n)
 	return id;
 }
 
-static void encode_piece(const struct ft_bpe *b, struct ft_bpe_ctx *c,
-			 const char *s, size_t n)
+void ft_bpe_merge(const struct ft_bpe *b, struct ft_bpe_ctx *c, const char *s,
+		  size_t n)
 {
 	c->nsym = 0;
 	if (b->ignore_merges) {
@@ -528,126 +471,13 @@ static void encode_piece(const struct ft_bpe *b, struct ft_bpe_ctx *c,
 			return;
 		}
 	}
+	if (n <= SHORT && add_bytes(b, c, (const unsigned char *)s, n)) {
+		merge_short(b, c, (const unsigned char *)s);
+		return;
+	}
 	add_symbols(b, c, s, n);
 	if (c->nsym <= SHORT)
-		merge_short(b, c);
+		merge_short(b, c, NULL);
 	else
 		merge_long(b, c);
-}
-
-static void put_piece(const struct ft_piece *e, uint32_t pos,
-		      struct ft_ids *out)
-{
-	ft_ids_room(out, 8);
-	for (int i = 0; i < e->nid; i++) {
-		out->id[out->n] = e->id[i];
-		out->start[out->n] = pos;
-		pos += e->len[i];
-		out->end[out->n++] = pos;
-	}
-}
-
-static void put_symbols(const struct ft_bpe_ctx *c, uint32_t pos,
-			struct ft_ids *out)
-{
-	ft_ids_room(out, c->nsym);
-	for (size_t i = 0; i < c->nsym; i++) {
-		out->id[out->n] = c->sym[i].id;
-		out->start[out->n] = pos;
-		pos += c->sym[i].len;
-		out->end[out->n++] = pos;
-	}
-}
-
-/* Short pieces come again and again: remember what they became. */
-static void encode_short(const struct ft_bpe *b, struct ft_bpe_ctx *c,
-			 const char *s, size_t n, uint32_t pos,
-			 struct ft_ids *out)
-{
-	struct ft_piece *e;
-	uint64_t key[3] = {0}, h;
-
-	memcpy(key, s, n);
-	h = (key[0] * 0x9E3779B97F4A7C15u) ^ (key[1] * 0xC2B2AE3D27D4EB4Fu) ^
-	    ((key[2] + n) * 0x165667B19E3779F9u);
-	h ^= h >> 29;
-	h *= 0x9FB21C651E98DF25u;
-	e = &c->cache[h >> 49];
-	if (e->nkey == n && e->key[0] == key[0] && e->key[1] == key[1] &&
-	    e->key[2] == key[2]) {
-		put_piece(e, pos, out);
-		return;
-	}
-	encode_piece(b, c, s, n);
-	put_symbols(c, pos, out);
-	if (c->nsym > sizeof(e->len))
-		return;
-	memcpy(e->key, key, sizeof(key));
-	e->nkey = (uint8_t)n;
-	e->nid = (uint8_t)c->nsym;
-	for (size_t i = 0; i < c->nsym; i++) {
-		e->id[i] = c->sym[i].id;
-		e->len[i] = (uint8_t)c->sym[i].len;
-	}
-}
-
-static void encode_uncut(const struct ft_bpe *b, struct ft_bpe_ctx *c,
-			 const char *s, size_t n, uint32_t pos,
-			 struct ft_ids *out)
-{
-	if (n <= KEY) {
-		encode_short(b, c, s, n, pos, out);
-		return;
-	}
-	encode_piece(b, c, s, n);
-	put_symbols(c, pos, out);
-}
-
-/*
- * Beside a character that is no token nothing is cut, unless bytes stand for
- * it: it may vanish, or wait to be joined with another one like it.
- */
-static bool known(const struct ft_bpe *b, uint32_t cp, uint32_t number,
-		  const char *s, size_t n)
-{
-	return cp < FT_BPE_NEAR ? number != 0
-				: ft_vocab_get(&b->vocab, s, n) >= 0;
-}
-
-/* Cut wherever it is safe, and encode what is between. */
-static void encode_cut(const struct ft_bpe *b, struct ft_bpe_ctx *c,
-		       const char *s, size_t n, uint32_t pos,
-		       struct ft_ids *out)
-{
-	const char *from = s, *p = s, *end = s + n;
-	uint32_t x = ft_utf8_next(&p), i = number_of(b, x);
-	bool was = b->cut_all || known(b, x, i, s, (size_t)(p - s));
-
-	while (p < end) {
-		const char *q = p;
-		uint32_t y = ft_utf8_next(&p), j = number_of(b, y);
-		bool is = b->cut_all || known(b, y, j, q, (size_t)(p - q));
-
-		if (was && is && !meet(b, x, y, i, j)) {
-			encode_uncut(b, c, from, (size_t)(q - from),
-				     pos + (uint32_t)(from - s), out);
-			from = q;
-		}
-		x = y;
-		i = j;
-		was = is;
-	}
-	encode_uncut(b, c, from, (size_t)(end - from),
-		     pos + (uint32_t)(from - s), out);
-}
-
-void ft_bpe_encode(const struct ft_bpe *b, struct ft_bpe_ctx *c, const char *s,
-		   size_t n, uint32_t pos, struct ft_ids *out)
-{
-	if (!c->cache)
-		c->cache = ft_xcalloc(CACHE, sizeof(*c->cache));
-	if (b->cuts)
-		encode_cut(b, c, s, n, pos, out);
-	else
-		encode_uncut(b, c, s, n, pos, out);
 }

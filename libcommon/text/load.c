@@ -415,6 +415,8 @@ int ft_tok_parse(struct ft_tok *k, const char *s, size_t n, struct ft_err *err)
 	    ft_load_decoder(k, given(root, "decoder"), err))
 		goto out;
 	rc = ft_load_model(k, root, err);
+	if (!rc)
+		ft_pretok_ready(k);
 out:
 	ft_arena_release(&a);
 	return rc;

@@ -50,54 +50,105 @@ static int split_merge(const struct ft_json *m, struct ft_bytes part[2])
 	return memchr(part[1].s, ' ', part[1].n) ? -1 : 0;
 }
 
-static int read_merge(struct ft_tok *k, const struct ft_json *m, size_t i,
-		      struct ft_str *s, struct ft_bpe_rule *r,
+/* The id of a merge's whole.  As a rule wholes are numbered in the order of
+   merges: the one behind the last is looked at first. */
+static int32_t whole_id(const struct ft_vocab *v, const struct ft_str *s,
+			int32_t last)
+{
+	size_t next = (size_t)(last + 1);
+
+	if (next < v->n && v->tok[next].s && v->tok[next].n == s->n &&
+	    !memcmp(v->tok[next].s, s->s, s->n))
+		return (int32_t)next;
+	return ft_vocab_get(v, ft_str_cstr(s), s->n);
+}
+
+/* A merge that is read, whose tokens are still to be found. */
+struct merge {
+	size_t at; /* in the list */
+	struct ft_bytes part[2];
+	uint64_t hash[2];
+};
+enum { AHEAD = 16 };
+
+/* *m is moved behind a merge; 1, 0 when that is a comment, -1. */
+static int next_merge(const struct ft_vocab *v, const struct ft_json **m,
+		      size_t *at, enum ft_json_type type, struct merge *out,
 		      struct ft_err *err)
 {
-	struct ft_bytes part[2];
+	const struct ft_json *j = *m;
 
-	if (split_merge(m, part))
+	*m = j->next;
+	out->at = (*at)++;
+	if (j->type != type)
+		return ft_err_set(
+			err, FT_EXIT_DATA,
+			"model: merges are partly strings, partly arrays");
+	if (j->type == FT_JSON_STRING && ft_starts(j->s, "#version"))
+		return 0;
+	if (split_merge(j, out->part))
 		return ft_err_set(err, FT_EXIT_DATA,
-				  "model: merge %zu is not two tokens", i);
+				  "model: merge %zu is not two tokens",
+				  out->at);
+	for (int i = 0; i < 2; i++) {
+		out->hash[i] = ft_hash_bytes(out->part[i].s, out->part[i].n);
+		ft_vocab_fetch(v, out->hash[i]);
+	}
+	return 1;
+}
+
+/* last is the whole of the merge before. */
+static int find_merge(const struct ft_vocab *v, const struct merge *m,
+		      int32_t last, struct ft_str *s, struct ft_bpe_rule *r,
+		      struct ft_err *err)
+{
+	const struct ft_bytes *p = m->part;
+
 	ft_str_clear(s);
-	ft_str_add(s, part[0].s, part[0].n);
-	ft_str_add(s, part[1].s, part[1].n);
-	r->left = ft_vocab_get(&k->bpe.vocab, part[0].s, part[0].n);
-	r->right = ft_vocab_get(&k->bpe.vocab, part[1].s, part[1].n);
-	r->id = ft_vocab_get(&k->bpe.vocab, ft_str_cstr(s), s->n);
+	ft_str_add(s, p[0].s, p[0].n);
+	ft_str_add(s, p[1].s, p[1].n);
+	r->left = ft_vocab_get_hashed(v, p[0].s, p[0].n, m->hash[0]);
+	r->right = ft_vocab_get_hashed(v, p[1].s, p[1].n, m->hash[1]);
+	r->id = whole_id(v, s, last);
 	if (r->left < 0 || r->right < 0 || r->id < 0)
 		return ft_err_set(
 			err, FT_EXIT_DATA,
 			"model: merge %zu is of tokens that are not in the vocabulary",
-			i);
+			m->at);
 	return 0;
 }
 
 static int read_merges(struct ft_tok *k, const struct ft_json *list,
 		       struct ft_err *err)
 {
+	const struct ft_vocab *v = &k->bpe.vocab;
+	const struct ft_json *m;
+	struct merge ahead[AHEAD];
 	struct ft_bpe_rule *rule;
 	struct ft_str s = {0};
-	size_t n = 0, i = 0;
+	size_t n = 0, at = 0;
+	int32_t last = -1;
 	int rc = 0;
 
 	if (!list || list->type != FT_JSON_ARRAY)
 		return ft_err_set(err, FT_EXIT_DATA, "model: no merges");
 	rule = ft_xcalloc(list->n, sizeof(*rule));
-	for (const struct ft_json *m = list->child; m && !rc;
-	     m = m->next, i++) {
-		if (m->type != list->child->type) {
-			rc = ft_err_set(
-				err, FT_EXIT_DATA,
-				"model: merges are partly strings, partly arrays");
-			break;
+	for (m = list->child; m && !rc;) {
+		size_t got = 0;
+
+		while (m && got < AHEAD && rc >= 0) {
+			rc = next_merge(v, &m, &at, list->child->type,
+					&ahead[got], err);
+			got += rc > 0;
 		}
-		if (m->type == FT_JSON_STRING && ft_starts(m->s, "#version"))
-			continue;
-		rc = read_merge(k, m, i, &s, &rule[n++], err);
+		rc = rc < 0 ? -1 : 0;
+		for (size_t i = 0; i < got && !rc; i++, n++) {
+			rc = find_merge(v, &ahead[i], last, &s, &rule[n], err);
+			last = rule[n].id;
+		}
 	}
 	if (!rc)
-		ft_bpe_ready(&k->bpe, rule, n);
+		rc = ft_bpe_ready(&k->bpe, rule, n, err);
 	ft_str_release(&s);
 	free(rule);
 	return rc;

@@ -252,9 +252,9 @@ static void map_offsets(const struct ft_text *t, struct ft_ids *out, size_t i)
 /* Without a pre-tokenizer the text is one piece. */
 static const struct ft_pretok whole = {.kind = FT_PRE_BYTELEVEL};
 
-void ft_pretok_run(const struct ft_tok *k, struct ft_tok_ctx *c,
-		   const struct ft_text *text, size_t a, size_t z,
-		   struct ft_ids *out)
+static void chain(const struct ft_tok *k, struct ft_tok_ctx *c,
+		  const struct ft_text *text, size_t a, size_t z,
+		  struct ft_ids *out)
 {
 	const struct ft_pretok *v = k->npre ? k->pre : &whole;
 	struct ft_text t = *text;
@@ -284,4 +284,116 @@ void ft_pretok_run(const struct ft_tok *k, struct ft_tok_ctx *c,
 			cut(&sink, v, in->v[j].a, in->v[j].z);
 	}
 	map_offsets(&t, out, from);
+}
+
+/* --- plain text ----------------------------------------------------------- */
+
+static bool is_split(const struct ft_pretok *v, const char *regex)
+{
+	return v->kind == FT_PRE_SPLIT && v->pattern.kind == FT_PAT_REGEX &&
+	       v->behaviour == FT_SPLIT_ISOLATED && !v->invert &&
+	       v->pattern.string.n == strlen(regex) &&
+	       !memcmp(v->pattern.string.s, regex, v->pattern.string.n);
+}
+
+static bool is_scan(const struct ft_pretok *v, ft_scan_fn *scan)
+{
+	return v->kind == FT_PRE_SCAN && v->scan == scan && !changes(v);
+}
+
+static bool is_deepseek(const struct ft_pretok *v)
+{
+	return is_split(v, "[\r\n]") && is_split(v + 1, "\\s?\\p{L}+") &&
+	       is_split(v + 2, "\\s?\\p{P}+") &&
+	       is_split(v + 3, "[一-龥ࠀ-一가-퟿]+") &&
+	       is_scan(v + 4, ft_scan_digit);
+}
+
+static bool is_string(const struct ft_bytes *v, const char *s)
+{
+	return v->n == strlen(s) && !memcmp(v->s, s, v->n);
+}
+
+static bool is_blank_pattern(const struct ft_pattern *v)
+{
+	return v->kind == FT_PAT_STRING && is_string(&v->string, " ");
+}
+
+/*
+ * Llama's normalizers (maybe Prepend, then Replace), Gemma's Replace with a
+ * Split that no longer finds a blank, or Mistral's Metaspace.
+ */
+static bool only_blanks(const struct ft_tok *k)
+{
+	const struct ft_norm *v = k->norm;
+	size_t n = k->nnorm;
+
+	if (!n)
+		return k->npre == 1 && k->pre->kind == FT_PRE_METASPACE &&
+		       !k->pre->split && is_string(&k->pre->mark, "▁");
+	if (n == 2 && v->kind == FT_NORM_PREPEND) {
+		v++;
+		n--;
+	}
+	if (n != 1 || v->kind != FT_NORM_REPLACE ||
+	    !is_blank_pattern(&v->pattern) || !is_string(&v->content, "▁"))
+		return false;
+	return !k->npre ||
+	       (k->npre == 1 && k->pre->kind == FT_PRE_SPLIT &&
+		is_blank_pattern(&k->pre->pattern) && !k->pre->invert);
+}
+
+void ft_pretok_ready(struct ft_tok *k)
+{
+	const struct ft_pretok *v = k->pre;
+	size_t n = 0;
+
+	for (size_t i = 0; i < k->npre; i++)
+		if (k->pre[i].kind != FT_PRE_BYTELEVEL || changes(&k->pre[i]))
+			k->pre[n++] = k->pre[i];
+	k->npre = n;
+	k->blanks = !k->bpe.byte_level && !k->added.normalized.any &&
+		    only_blanks(k) && ft_bpe_read_blanks(&k->bpe);
+	k->masks = ft_masks_best();
+	if (n == 1 && is_scan(v, ft_scan_gpt2))
+		k->window = ft_window_gpt2;
+	else if (n == 1 && is_scan(v, ft_scan_qwen))
+		k->window = ft_window_qwen;
+	else if (n == 1 && is_scan(v, ft_scan_llama3))
+		k->window = ft_window_llama3;
+	else if (n == 2 && is_scan(v, ft_scan_digit) &&
+		 is_scan(v + 1, ft_scan_gpt2))
+		k->window = ft_window_starcoder;
+	else if (n == 5 && is_deepseek(v))
+		k->window = ft_window_deepseek;
+}
+
+void ft_pretok_run(const struct ft_tok *k, struct ft_tok_ctx *c,
+		   const struct ft_text *t, size_t a, size_t z,
+		   struct ft_ids *out)
+{
+	enum { BATCH = 512 };
+	const char *p = t->s + a, *end = t->s + z;
+	uint32_t stop[BATCH];
+
+	if (!k->window) {
+		chain(k, c, t, a, z, out);
+		return;
+	}
+	while (p < end) {
+		size_t from = out->n, at = (size_t)(p - t->s), n;
+		const char *q;
+
+		n = ft_window_cut(k->window, k->masks, p, end, stop, BATCH);
+		if (!n) {
+			q = ft_window_seam(p, end);
+			chain(k, c, t, at, (size_t)(q - t->s), out);
+			p = q;
+			continue;
+		}
+		ft_bpe_encode_run(&k->bpe, &c->bpe, p, t->s + t->n, stop, n,
+				  t->base + (uint32_t)at, out);
+		map_offsets(t, out, from);
+		p += stop[n - 1];
+	}
 }

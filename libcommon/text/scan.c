@@ -152,13 +152,13 @@ static const char *scan_modern(const char *p, const char *end, int group)
 	"\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
 /* Qwen */
-static const char *scan_qwen(const char *p, const char *end)
+const char *ft_scan_qwen(const char *p, const char *end)
 {
 	return scan_modern(p, end, 1);
 }
 
 /* Llama 3 */
-static const char *scan_llama3(const char *p, const char *end)
+const char *ft_scan_llama3(const char *p, const char *end)
 {
 	return scan_modern(p, end, 3);
 }
@@ -170,8 +170,8 @@ ft_scan_fn *ft_scan_known(const char *regex, size_t n)
 		ft_scan_fn *scan;
 	} known[] = {
 		{gpt2, ft_scan_gpt2},
-		{MODERN(""), scan_qwen},
-		{MODERN("{1,3}"), scan_llama3},
+		{MODERN(""), ft_scan_qwen},
+		{MODERN("{1,3}"), ft_scan_llama3},
 	};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)

@@ -25,6 +25,7 @@
 #include "libcommon/text/regex.h"
 #include "libcommon/text/tokenizer.h"
 #include "libcommon/text/vocab.h"
+#include "libcommon/text/window.h"
 
 /* --- text with where it came from ----------------------------------------- */
 
@@ -165,6 +166,8 @@ struct ft_trie {
 	struct ft_trie_node *node; /* [0] is no node */
 	size_t n, cap;
 	uint32_t root[256];
+	uint64_t two[1 << 10]; /* bits: the first two bytes of a pattern */
+	int first;             /* the first byte of all, or -1 */
 	bool any;
 };
 
@@ -196,6 +199,10 @@ struct ft_tok {
 	size_t nnorm;
 	struct ft_pretok *pre;
 	size_t npre;
+	ft_window_fn *window; /* stands for all of pre on ASCII, or NULL */
+	ft_masks_fn *masks;
+	bool blanks; /* all that norm and pre do is blanks to space signs, and
+			something to the start of a text */
 	struct ft_added added;
 	int32_t *before, *after; /* ids that the template puts around a text */
 	size_t nbefore, nafter;
@@ -232,13 +239,18 @@ bool ft_pattern_next(const struct ft_pattern *v, struct ft_regex_run *r,
 		     const char *p, const char *end, const char **a,
 		     const char **z);
 
-/* pretok.c: cut [a, z) of text into pieces and append their ids. */
+/* pretok.c */
+/* All is read: take out what does nothing, find what stands for it. */
+void ft_pretok_ready(struct ft_tok *k);
+/* Cut [a, z) of text into pieces and append their ids. */
 void ft_pretok_run(const struct ft_tok *k, struct ft_tok_ctx *c,
 		   const struct ft_text *text, size_t a, size_t z,
 		   struct ft_ids *out);
 
 /* scan.c */
 ft_scan_fn ft_scan_gpt2;
+ft_scan_fn ft_scan_qwen;
+ft_scan_fn ft_scan_llama3;
 ft_scan_fn ft_scan_digits; /* Digits: runs of them, runs of others */
 ft_scan_fn ft_scan_digit;  /* one by one */
 /* The scanner written for an expression that always matches, or NULL. */

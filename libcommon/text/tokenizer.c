@@ -357,10 +357,10 @@ static bool next_added(const struct ft_tok *k, const struct ft_tok_ctx *c,
 	return false;
 }
 
-/* What lies between added tokens of the first pass. */
-static void encode_gap(const struct ft_tok *k, struct ft_tok_ctx *c,
-		       const char *s, size_t a, size_t z, unsigned flags,
-		       struct ft_ids *out)
+/* What lies between added tokens of the first pass, normalized. */
+static void encode_normal(const struct ft_tok *k, struct ft_tok_ctx *c,
+			  const char *s, size_t a, size_t z, unsigned flags,
+			  struct ft_ids *out)
 {
 	struct ft_text t = {s + a, z - a, NULL, NULL, (uint32_t)a};
 	struct ft_found f = {0};
@@ -376,6 +376,24 @@ static void encode_gap(const struct ft_tok *k, struct ft_tok_ctx *c,
 	}
 	if (done < t.n)
 		ft_pretok_run(k, c, &t, done, t.n, out);
+}
+
+/*
+ * Where all that is done to a text is to its start and to its blanks, only what
+ * is in front of the first cut need be written.
+ */
+static void encode_gap(const struct ft_tok *k, struct ft_tok_ctx *c,
+		       const char *s, size_t a, size_t z, unsigned flags,
+		       struct ft_ids *out)
+{
+	uint32_t first = (uint32_t)(z - a);
+
+	if (k->blanks)
+		ft_bpe_cut(&k->bpe, s + a, s + z, &first, 1);
+	encode_normal(k, c, s, a, a + first, flags, out);
+	a += first;
+	if (a < z)
+		ft_bpe_encode(&k->bpe, &c->bpe, s + a, z - a, (uint32_t)a, out);
 }
 
 static void put_ids(const int32_t *id, size_t n, uint32_t at,

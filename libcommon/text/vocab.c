@@ -28,18 +28,26 @@ void ft_vocab_release(struct ft_vocab *v)
 	memset(v, 0, sizeof(*v));
 }
 
-static size_t find(const struct ft_vocab *v, const char *s, size_t n)
+static size_t find(const struct ft_vocab *v, const char *s, size_t n,
+		   uint64_t hash)
 {
-	size_t i = ft_hash_bytes(s, n) & v->mask;
+	size_t i = hash & v->mask;
 
-	while (v->slot[i]) {
-		const struct ft_bytes *t = &v->tok[v->slot[i] - 1];
+	for (; v->slot[i]; i = (i + 1) & v->mask) {
+		const struct ft_bytes *t;
 
+		if ((v->slot[i] ^ hash) >> 32)
+			continue;
+		t = &v->tok[(uint32_t)v->slot[i] - 1];
 		if (t->n == n && !memcmp(t->s, s, n))
 			break;
-		i = (i + 1) & v->mask;
 	}
 	return i;
+}
+
+static uint64_t slot_of(uint64_t hash, size_t id)
+{
+	return (hash >> 32) << 32 | (id + 1);
 }
 
 static void rehash(struct ft_vocab *v)
@@ -49,21 +57,25 @@ static void rehash(struct ft_vocab *v)
 	free(v->slot);
 	v->slot = ft_xcalloc(size, sizeof(*v->slot));
 	v->mask = size - 1;
-	for (size_t id = 0; id < v->n; id++)
-		if (v->tok[id].s)
-			v->slot[find(v, v->tok[id].s, v->tok[id].n)] =
-				(uint32_t)id + 1;
+	for (size_t id = 0; id < v->n; id++) {
+		const struct ft_bytes *t = &v->tok[id];
+		uint64_t hash = t->s ? ft_hash_bytes(t->s, t->n) : 0;
+
+		if (t->s)
+			v->slot[find(v, t->s, t->n, hash)] = slot_of(hash, id);
+	}
 }
 
 int ft_vocab_add(struct ft_vocab *v, const char *s, size_t n, int32_t id)
 {
+	uint64_t hash = ft_hash_bytes(s, n);
 	size_t i, at = (size_t)id;
 
 	if (at < v->n && v->tok[at].s)
 		return -1;
 	if (2 * (v->count + 1) > v->mask)
 		rehash(v);
-	i = find(v, s, n);
+	i = find(v, s, n, hash);
 	if (v->slot[i])
 		return -2;
 	if (at >= v->n) {
@@ -72,12 +84,18 @@ int ft_vocab_add(struct ft_vocab *v, const char *s, size_t n, int32_t id)
 		v->n = at + 1;
 	}
 	v->tok[at] = (struct ft_bytes){s, n};
-	v->slot[i] = (uint32_t)id + 1;
+	v->slot[i] = slot_of(hash, at);
 	v->count++;
 	return 0;
 }
 
+int32_t ft_vocab_get_hashed(const struct ft_vocab *v, const char *s, size_t n,
+			    uint64_t hash)
+{
+	return (int32_t)(uint32_t)v->slot[find(v, s, n, hash)] - 1;
+}
+
 int32_t ft_vocab_get(const struct ft_vocab *v, const char *s, size_t n)
 {
-	return (int32_t)v->slot[find(v, s, n)] - 1;
+	return ft_vocab_get_hashed(v, s, n, ft_hash_bytes(s, n));
 }

@@ -25,7 +25,8 @@ struct ft_vocab {
 	size_t n;             /* highest id + 1 */
 	size_t count;         /* tokens */
 	size_t cap;
-	uint32_t *slot; /* id + 1, or 0; open addressing; owned */
+	/* hash << 32 | id + 1, or 0; open addressing; owned */
+	uint64_t *slot;
 	size_t mask;
 };
 
@@ -35,6 +36,13 @@ void ft_vocab_release(struct ft_vocab *v);
 /* id in [0, FT_VOCAB_MAX).  0; -1 when id is taken; -2 when the string is. */
 int ft_vocab_add(struct ft_vocab *v, const char *s, size_t n, int32_t id);
 int32_t ft_vocab_get(const struct ft_vocab *v, const char *s, size_t n);
+/* Fetch what a get of a string of this hash (ft_hash_bytes) will look at. */
+static inline void ft_vocab_fetch(const struct ft_vocab *v, uint64_t hash)
+{
+	__builtin_prefetch(&v->slot[hash & v->mask]);
+}
+int32_t ft_vocab_get_hashed(const struct ft_vocab *v, const char *s, size_t n,
+			    uint64_t hash);
 
 /* Mixes n bytes; not for adversaries, a bad hash costs time only. */
 static inline uint64_t ft_hash_bytes(const char *s, size_t n)

@@ -25,8 +25,9 @@ static void try(const struct ft_tok *t, const char *s, size_t n, unsigned flags,
 				abort();
 		if (ft_tok_decode(t, v.id, v.n, false, &out, &err))
 			abort();
-		/* [x] eats the space before it */
+		/* [x] and two tabs eat the space beside them */
 		if (round_trip && !memmem(s, n, "[x]", 3) &&
+		    !memmem(s, n, "\t\t", 2) &&
 		    (out.n != n || memcmp(ft_str_cstr(&out), s, n) != 0))
 			abort();
 	}
