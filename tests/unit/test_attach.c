@@ -161,6 +161,54 @@ static void threads(bool dora)
 	}
 }
 
+/* Gradients with the first heavy layers computed again. */
+static float *gradients(bool dora, size_t light, size_t heavy, size_t *n)
+{
+	struct ft_reserve r = {.t = 64,
+			       .nseg = 8,
+			       .n = 64,
+			       .positions = 32,
+			       .save = true,
+			       .light = light,
+			       .heavy = heavy};
+	struct ft_err err = {0};
+	struct eng e;
+	float *g;
+
+	open_eng(&e, "cpu-bf16", FT_HOLD_NF4, 2);
+	eng_widest(&e, dora);
+	e.dropout = 0.2f;
+	ft_reserve_adapter(&r, &e.a);
+	if (ft_model_reserve(e.m, &r, &err) < 0)
+		eng_die("reserve", &err);
+	for (size_t i = 0; i < rows.nrow; i++)
+		ft_pass_add(&e.pass, &rows, i, false);
+	e.logp = ft_xcalloc(r.n, sizeof(float));
+	e.coef = ft_xcalloc(r.n, sizeof(float));
+	eng_zero(&e);
+	eng_sft(&e, 0);
+	*n = e.a.b.n;
+	g = eng_grad(&e);
+	eng_close(&e);
+	return g;
+}
+
+static void again(bool dora)
+{
+	size_t n;
+	float *all = gradients(dora, 0, 0, &n);
+	float *part = gradients(dora, 2, 0, &n);
+	float *none = gradients(dora, 2, 2, &n);
+
+	CHECK(!memcmp(all, part, n * sizeof(float)) &&
+		      !memcmp(all, none, n * sizeof(float)),
+	      "%s: the same bytes where layers are computed again",
+	      dora ? "DoRA and whole modules" : "LoRA everywhere");
+	free(all);
+	free(part);
+	free(none);
+}
+
 /* With dropout: magnitudes of twice the length, and B 0, add drop(x) W', which
    LoRA with A the unit matrix and B = W adds as well. */
 static void dropped(void)
@@ -253,6 +301,8 @@ int main(void)
 	lengths(FT_HOLD_NF4);
 	threads(false);
 	threads(true);
+	again(false);
+	again(true);
 	dropped();
 	copies_of_base();
 	ft_tokens_release(&rows);
