@@ -481,8 +481,8 @@ static void move_places(struct ft_gen *g, const struct ft_kv *from, size_t n)
 	free(buf);
 }
 
-/* A larger cache; what is held of the run before moves, where memory is not
-   short. */
+/* A larger cache, while there is nothing under way; what is held of the run
+   before moves, where memory is not short. */
 static int make_cache(struct ft_gen *g, size_t places, struct ft_err *err)
 {
 	size_t nbytes = cache_bytes(g->m, places), held;
@@ -494,7 +494,7 @@ static int make_cache(struct ft_gen *g, size_t places, struct ft_err *err)
 
 	if (places <= g->kv.cap)
 		return 0;
-	if (g->o->budget)
+	if (g->next || g->o->budget)
 		free_cache(g);
 	old = g->kv;
 	old_cache = g->cache;

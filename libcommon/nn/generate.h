@@ -67,8 +67,8 @@ int ft_gen_plan(struct ft_model *m, const struct ft_adapter *a,
 /*
  * A generator that is run again and again, as in a conversation: what a run's
  * first prompt begins with and the run before has computed, prompt and answer,
- * is not computed again.  o is read in each run; samples and batch stay as they
- * are.  After -1 it can only be freed.
+ * is not computed again.  Of o, max_new may differ from run to run.  After -1 it
+ * can only be freed.
  */
 struct ft_gen;
 struct ft_gen *ft_gen_new(struct ft_model *m, const struct ft_adapter *a,

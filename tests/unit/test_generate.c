@@ -172,6 +172,16 @@ static int talk_done(void *self, const struct ft_gen_out *o, struct ft_err *err)
 	return 0;
 }
 
+/* Tokens that went through attention, in all layers. */
+static size_t computed;
+static void (*attend)(struct ftk *k, const struct ftk_attn *a);
+
+static void count(struct ftk *k, const struct ftk_attn *a)
+{
+	computed += a->tq;
+	attend(k, a);
+}
+
 /* Turns of one generator, each as if it were the only one.  Of each turn a few
    tokens of the answer are forgotten, and others added. */
 static void conversation(struct eng *e, const char *config, size_t budget)
@@ -186,7 +196,8 @@ static void conversation(struct eng *e, const char *config, size_t budget)
 		.self = &alone, .next = talk_next, .done = talk_done};
 	struct ft_err err = {0};
 	struct ft_gen *g;
-	bool same = true;
+	size_t layers = ft_model_config(e->m)->layers;
+	bool same = true, saved = true;
 	double far = 0;
 
 	o.batch = 1;
@@ -201,8 +212,13 @@ static void conversation(struct eng *e, const char *config, size_t budget)
 		/* what there is room for may shrink and grow again */
 		o.max_new = i == 2 ? 9 : 20;
 		alone = t;
-		if (ft_gen_run(g, &io, &err) < 0 ||
-		    ft_generate(e->m, NULL, &o, &io1, &err) < 0)
+		computed = 0;
+		if (ft_gen_run(g, &io, &err) < 0)
+			eng_die("talk", &err);
+		/* what is new, the last token drawn, those that are drawn */
+		if (computed > layers * (add[i] + 1 + t.nout - 1))
+			saved = false;
+		if (ft_generate(e->m, NULL, &o, &io1, &err) < 0)
 			eng_die("talk", &err);
 		for (size_t j = 0; j < t.nout; j++)
 			far = fmax(far, fabs((double)t.logps[j] -
@@ -216,6 +232,7 @@ static void conversation(struct eng *e, const char *config, size_t budget)
 	CHECK(same && far < 1e-5,
 	      "a conversation of %zu tokens, %s%s: each turn as if alone, %.1g",
 	      t.n, config, budget ? ", in little memory" : "", far);
+	CHECK(saved || budget, "what was computed is not computed again");
 	ft_gen_free(g);
 }
 
@@ -229,6 +246,8 @@ static void conversations(void)
 		if (!eng_backend(&e, "cpu", NULL, 2))
 			eng_die("cpu", NULL);
 		eng_model(&e, dirs[i], NULL, false);
+		attend = e.k->attn;
+		e.k->attn = count;
 		conversation(&e, dirs[i], 0);
 		conversation(&e, dirs[i], 64 << 20);
 		eng_close(&e);
