@@ -111,8 +111,10 @@ static int read_unicode(struct parser *ps, uint32_t *out)
 
 static int read_escape(struct parser *ps, char **d)
 {
-	static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-	const char *k;
+	static const char means[128] = {
+		['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
+		['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t',
+	};
 	uint32_t c = 0;
 
 	ps->p++;
@@ -124,10 +126,10 @@ static int read_escape(struct parser *ps, char **d)
 		*d += put_utf8(*d, c);
 		return 0;
 	}
-	k = *ps->p ? strchr(from, *ps->p) : NULL;
-	if (!k)
+	c = (unsigned char)*ps->p;
+	if (c >= sizeof(means) || !means[c])
 		return bad(ps, "bad escape");
-	*(*d)++ = to[k - from];
+	*(*d)++ = means[c];
 	ps->p++;
 	return 0;
 }

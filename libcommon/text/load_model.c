@@ -5,17 +5,28 @@
 
 #include "libcommon/text/load.h"
 
+enum { AHEAD = 16 }; /* entries whose place in a table is fetched */
+
 /* --- model ---------------------------------------------------------------- */
 
 static int read_vocab(struct ft_tok *k, const struct ft_json *vocab,
 		      struct ft_err *err)
 {
 	struct ft_vocab *v = &k->bpe.vocab;
+	const struct ft_json *ahead;
 
 	if (!vocab || vocab->type != FT_JSON_OBJECT)
 		return ft_err_set(err, FT_EXIT_DATA, "model: no vocab");
 	ft_vocab_init(v, vocab->n);
+	ahead = vocab->child;
+	for (int i = 0; i < AHEAD && ahead; i++)
+		ahead = ahead->next;
 	for (const struct ft_json *c = vocab->child; c; c = c->next) {
+		if (ahead) {
+			ft_vocab_fetch(v,
+				       ft_hash_bytes(ahead->key, ahead->nkey));
+			ahead = ahead->next;
+		}
 		if (!c->is_int || c->i < 0 || c->i >= FT_VOCAB_MAX)
 			return ft_err_set(
 				err, FT_EXIT_DATA,
@@ -69,8 +80,6 @@ struct merge {
 	struct ft_bytes part[2];
 	uint64_t hash[2];
 };
-enum { AHEAD = 16 };
-
 /* *m is moved behind a merge; 1, 0 when that is a comment, -1. */
 static int next_merge(const struct ft_vocab *v, const struct ft_json **m,
 		      size_t *at, enum ft_json_type type, struct merge *out,
