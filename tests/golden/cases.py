@@ -142,8 +142,9 @@ def save_adapter(peft, path, base):
     with open(name) as f:
         c = json.load(f)
     c["base_model_name_or_path"] = base
-    if isinstance(c["target_modules"], list):
-        c["target_modules"].sort()
+    for key in "target_modules", "exclude_modules":
+        if isinstance(c.get(key), list):  # sets there
+            c[key].sort()
     write_json(name, c)
 
 
