@@ -39,16 +39,6 @@ static void matmul_dw(struct ctx *c, const size_t *d)
 	c->k->matmul_dw(c->k, &a);
 }
 
-static struct ftk_dropout dropout(struct ctx *c, size_t m, size_t percent)
-{
-	uint64_t *token = new_buf(c, m * sizeof(*token), 0);
-
-	for (size_t i = 0; i < m; i++)
-		token[i] = 0x9E3779B97F4A7C15u * (i + 1);
-	return (struct ftk_dropout){(float)percent / 100, 0xDEADBEEF12345678u,
-				    77, token};
-}
-
 /* dims: m, n, k, r, percent dropped */
 static void lora(struct ctx *c, const size_t *d)
 {
@@ -90,81 +80,14 @@ static void lora_backward(struct ctx *c, const size_t *d)
 	c->k->lora_backward(c->k, &a);
 }
 
-/* dims: m, k, rank, percent dropped, accumulate, n of each */
 static void linear(struct ctx *c, const size_t *d)
 {
-	struct ftk_matmul base[FTK_LINEAR_MAX];
-	struct ftk_lora lora[FTK_LINEAR_MAX];
-	struct ftk_linear a = {base, d[2] ? lora : NULL, 0, NULL};
-	const void *x = act_in(c, d[0] * d[1]);
-
-	for (; a.n < FTK_LINEAR_MAX && d[5 + a.n]; a.n++) {
-		size_t n = d[5 + a.n], r = a.n == 1 ? d[2] / 2 + 1 : d[2];
-		/* the last of three has none, and the first of two */
-		int with = d[2] && (d[7] ? a.n < 2 : !d[6] || a.n > 0);
-
-		base[a.n] = (struct ftk_matmul){
-			.y = act_inout(c, d[0] * n),
-			.x = x,
-			.w = weight(c, n, d[1], FTK_W_FORWARD),
-			.bias = a.n == 0 ? in(c, n) : NULL,
-			.m = d[0],
-			.accumulate = (int)d[4]};
-		lora[a.n] = (struct ftk_lora){
-			.y = base[a.n].y,
-			.u = with ? act_out(c, d[0] * r) : NULL,
-			.x = x,
-			.a = with ? in(c, r * d[1]) : NULL,
-			.b = with ? in(c, n * r) : NULL,
-			.m = d[0],
-			.n = n,
-			.k = d[1],
-			.r = with ? r : 0,
-			.scale = 0.5f,
-			.drop = dropout(c, d[0], a.n == 0 ? d[3] : 0)};
-	}
-	a.ws = scratch(c, c->k->linear_ws(c->k, &a));
-	c->k->linear(c->k, &a);
+	linears(c, d, weight);
 }
 
-/* dims: m, k, rank, percent dropped, accumulate, n of each, no dx */
 static void linear_backward(struct ctx *c, const size_t *d)
 {
-	struct ftk_matmul_dx base[FTK_LINEAR_MAX];
-	struct ftk_lora_backward lora[FTK_LINEAR_MAX];
-	struct ftk_linear_backward a = {base, d[2] ? lora : NULL, 0, NULL};
-	const void *x = act_in(c, d[0] * d[1]);
-	void *dx = d[8] ? NULL : act_inout(c, d[0] * d[1]);
-
-	for (; a.n < FTK_LINEAR_MAX && d[5 + a.n]; a.n++) {
-		size_t n = d[5 + a.n], r = a.n == 1 ? d[2] / 2 + 1 : d[2];
-		/* the last of three has none, and the first of two */
-		int with = d[2] && (d[7] ? a.n < 2 : !d[6] || a.n > 0);
-
-		base[a.n] = (struct ftk_matmul_dx){
-			.dx = dx,
-			.dy = act_in(c, d[0] * n),
-			.w = weight(c, n, d[1], FTK_W_BACKWARD),
-			.m = d[0],
-			.accumulate = a.n ? 1 : (int)d[4]};
-		lora[a.n] = (struct ftk_lora_backward){
-			.dx = dx,
-			.da = with ? inout(c, r * d[1]) : NULL,
-			.db = with ? inout(c, n * r) : NULL,
-			.dy = base[a.n].dy,
-			.x = x,
-			.u = with ? act_in(c, d[0] * r) : NULL,
-			.a = with ? in(c, r * d[1]) : NULL,
-			.b = with ? in(c, n * r) : NULL,
-			.m = d[0],
-			.n = n,
-			.k = d[1],
-			.r = with ? r : 0,
-			.scale = 0.5f,
-			.drop = dropout(c, d[0], a.n == 0 ? d[3] : 0)};
-	}
-	a.ws = scratch(c, c->k->linear_backward_ws(c->k, &a));
-	c->k->linear_backward(c->k, &a);
+	linears_backward(c, d, weight);
 }
 
 /* dims: n, k, r */

@@ -103,6 +103,40 @@ static void matmul_dx(struct ctx *c, const size_t *d)
 		   d[4], d[5]);
 }
 
+static const struct ftk_weight *plain_nf4(struct ctx *c, size_t n, size_t k,
+					  unsigned use)
+{
+	(void)use;
+	return weight_nf4(c, n, k, 0);
+}
+
+/* One of several is not in NF4. */
+static const struct ftk_weight *some_nf4(struct ctx *c, size_t n, size_t k,
+					 unsigned use)
+{
+	return n == 33 ? weight(c, n, k, use) : plain_nf4(c, n, k, use);
+}
+
+static void linear(struct ctx *c, const size_t *d)
+{
+	linears(c, d, plain_nf4);
+}
+
+static void linear_some(struct ctx *c, const size_t *d)
+{
+	linears(c, d, some_nf4);
+}
+
+static void linear_backward(struct ctx *c, const size_t *d)
+{
+	linears_backward(c, d, plain_nf4);
+}
+
+static void linear_some_backward(struct ctx *c, const size_t *d)
+{
+	linears_backward(c, d, some_nf4);
+}
+
 /* What a weight is, byte for byte on every instruction set. */
 static void made(struct ctx *c, const size_t *d)
 {
@@ -267,6 +301,22 @@ int main(void)
 		      DIMS(17, 1060, 4100, 0, 1, 1), 2e-5);
 	check_backend("cpu-bf16", "matmul_dx, blocks", matmul_dx,
 		      DIMS(33, 4100, 1060, 0, 1, 0), 2e-5);
+	for (size_t m = 1; m < 300; m = m * 6 + 1)
+		for (size_t r = 0; r <= 16; r += 16) {
+			check_both("linear", linear,
+				   DIMS(m, 128, r, 0, 1, 75, 33, 20), 4e-6,
+				   8e-3);
+			check_both("linear, some", linear_some,
+				   DIMS(m, 131, r, 30, 0, 75, 33, 20), 4e-6,
+				   8e-3);
+			check_both("linear_backward", linear_backward,
+				   DIMS(m, 128, r, 0, 0, 75, 33, 20, 0), 4e-6,
+				   1.2e-2);
+			check_both("linear_backward, some",
+				   linear_some_backward,
+				   DIMS(m, 131, r, 30, 1, 75, 33, 20, 0), 4e-6,
+				   1.2e-2);
+		}
 	check_codes(1, 1);
 	check_codes(3, 21);
 	check_codes(2, 128);
