@@ -62,18 +62,6 @@ struct group {
 	const struct ftk_weight *w[FTK_LINEAR_MAX];
 };
 
-static void head_needs(struct need *a, const struct group *g, size_t rows)
-{
-	struct ftk *k = a->k;
-
-	want(a, k->matmul_ws(k, &(struct ftk_matmul){
-					.w = g->w[0], .m = rows, .real = 1}));
-	if (a->r->save)
-		want(a, k->matmul_dx_ws(k, &(struct ftk_matmul_dx){.w = g->w[0],
-								   .m = rows,
-								   .real = 1}));
-}
-
 /* With LoRA of rank r, whose input is dropped or not. */
 static void linear_needs(struct need *a, const struct group *g, size_t r,
 			 float p)
@@ -121,18 +109,31 @@ static void weight_gradient_needs(struct need *a, const struct ftk_matrix *mat,
 							      .real = real}));
 }
 
+/* A product apart, whose output may be REAL, and its gradients. */
+static void product_needs(struct need *a, const struct ftk_weight *w,
+			  const struct ftk_matrix *mat, size_t rows, int real)
+{
+	struct ftk *k = a->k;
+
+	want(a, k->matmul_ws(k, &(struct ftk_matmul){
+					.w = w, .m = rows, .real = real}));
+	if (a->r->save)
+		want(a, k->matmul_dx_ws(
+				k, &(struct ftk_matmul_dx){
+					   .w = w, .m = rows, .real = real}));
+	weight_gradient_needs(a, mat, rows, real);
+}
+
 static void layer_needs(struct ft_model *m, struct need *a,
 			const struct group *g)
 {
-	int head = g->s == FT_HEAD;
-	size_t rows = head ? chunk_rows(m, a->r->n) : a->r->t;
-
-	for (size_t i = 0; i < g->n; i++)
-		weight_gradient_needs(a, &g->mat[i], rows, head);
-	if (head) {
-		head_needs(a, g, rows);
+	if (g->s == FT_HEAD) {
+		product_needs(a, g->w[0], &g->mat[0], chunk_rows(m, a->r->n),
+			      1);
 		return;
 	}
+	for (size_t i = 0; i < g->n; i++)
+		weight_gradient_needs(a, &g->mat[i], a->r->t, 0);
 	linear_needs(a, g, 0, 0);
 	if (a->r->r) {
 		linear_needs(a, g, a->r->r, 0);
@@ -218,20 +219,10 @@ static int factor_needs(struct need *a, size_t n, size_t k, size_t rows,
 				 .k = k,
 				 .use = ft_slot_use(FT_HEAD) | FTK_W_TRAINED};
 	void *mem = a->k->alloc(a->k, a->k->weight_bytes(a->k, &mat));
-	struct ftk_weight *w;
 
 	if (!mem)
 		return -1;
-	w = a->k->weight_make(a->k, mem, &mat);
-	want(a,
-	     a->k->matmul_ws(a->k, &(struct ftk_matmul){
-					   .w = w, .m = rows, .real = real}));
-	if (a->r->save)
-		want(a,
-		     a->k->matmul_dx_ws(
-			     a->k, &(struct ftk_matmul_dx){
-					   .w = w, .m = rows, .real = real}));
-	weight_gradient_needs(a, &mat, rows, real);
+	product_needs(a, a->k->weight_make(a->k, mem, &mat), &mat, rows, real);
 	a->k->free(a->k, mem);
 	return 0;
 }
