@@ -53,6 +53,15 @@ static inline struct ftk_dropout dropout(struct ctx *c, size_t m,
 				    77, token};
 }
 
+/* LoRA's rank at output i of those below, 0 for none: the last of three has
+   none, and the first of two; the second's is another. */
+static inline size_t rank_at(const size_t *d, size_t i)
+{
+	int with = d[2] && (d[7] ? i < 2 : !d[6] || i > 0);
+
+	return !with ? 0 : i == 1 ? d[2] / 2 + 1 : d[2];
+}
+
 /* dims: m, k, rank, percent dropped, accumulate, n of each */
 static inline void linears(struct ctx *c, const size_t *d, weight_fn *make)
 {
@@ -62,9 +71,7 @@ static inline void linears(struct ctx *c, const size_t *d, weight_fn *make)
 	const void *x = act_in(c, d[0] * d[1]);
 
 	for (; a.n < FTK_LINEAR_MAX && d[5 + a.n]; a.n++) {
-		size_t n = d[5 + a.n], r = a.n == 1 ? d[2] / 2 + 1 : d[2];
-		/* the last of three has none, and the first of two */
-		int with = d[2] && (d[7] ? a.n < 2 : !d[6] || a.n > 0);
+		size_t n = d[5 + a.n], r = rank_at(d, a.n), with = r > 0;
 
 		base[a.n] = (struct ftk_matmul){
 			.y = act_inout(c, d[0] * n),
@@ -82,7 +89,7 @@ static inline void linears(struct ctx *c, const size_t *d, weight_fn *make)
 			.m = d[0],
 			.n = n,
 			.k = d[1],
-			.r = with ? r : 0,
+			.r = r,
 			.scale = 0.5f,
 			.drop = dropout(c, d[0], a.n == 0 ? d[3] : 0)};
 	}
@@ -101,9 +108,7 @@ static inline void linears_backward(struct ctx *c, const size_t *d,
 	void *dx = d[8] ? NULL : act_inout(c, d[0] * d[1]);
 
 	for (; a.n < FTK_LINEAR_MAX && d[5 + a.n]; a.n++) {
-		size_t n = d[5 + a.n], r = a.n == 1 ? d[2] / 2 + 1 : d[2];
-		/* the last of three has none, and the first of two */
-		int with = d[2] && (d[7] ? a.n < 2 : !d[6] || a.n > 0);
+		size_t n = d[5 + a.n], r = rank_at(d, a.n), with = r > 0;
 
 		base[a.n] = (struct ftk_matmul_dx){
 			.dx = dx,
@@ -123,7 +128,7 @@ static inline void linears_backward(struct ctx *c, const size_t *d,
 			.m = d[0],
 			.n = n,
 			.k = d[1],
-			.r = with ? r : 0,
+			.r = r,
 			.scale = 0.5f,
 			.drop = dropout(c, d[0], a.n == 0 ? d[3] : 0)};
 	}
